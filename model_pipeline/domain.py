@@ -1,0 +1,224 @@
+"""The nouns of Promptly: frozen values and the ports between stages. Standard library only.
+
+Character offsets count Unicode code points of `Document.content`, start inclusive, end exclusive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+SearchMode = Literal["hybrid", "dense", "lexical"]
+DEFAULT_COLLECTION = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A stretch of a document under one heading path; sections of a document follow each other.
+
+    `heading_path` runs from the document's top heading to the one this stretch stands under.
+    """
+
+    start: int
+    end: int
+    heading_path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text with its origin.
+
+    `source` names it within its collection: a path, a URL, or the id given in a JSONL row.
+    `blocks` are the stretches that a splitter should keep whole where they fit (paragraphs, list
+    items, code blocks, tables, rows), in order, without overlap, with the heading path each stands
+    under; empty means that nothing is known of its structure.
+    `pre_chunked` holds the chunk boundaries for input that comes already split (JSONL rows).
+    """
+
+    source: str
+    title: str
+    content: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    blocks: tuple[Section, ...] = ()
+    pre_chunked: tuple[Section, ...] = ()
+
+    def content_hash(self) -> str:
+        """sha256 (hex) over everything that decides the chunks and their vectors."""
+        digest = hashlib.sha256()
+        for part in (
+            self.title,
+            json.dumps(dict(self.metadata), sort_keys=True, ensure_ascii=True, default=str),
+            repr([(s.start, s.end) for s in self.pre_chunked]),
+            self.content,
+        ):
+            digest.update(part.encode("utf-8", "surrogatepass"))
+            digest.update(b"\0")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """`content == document.content[start:end]`; the chunks of a document partition its content."""
+
+    ordinal: int
+    start: int
+    end: int
+    content: str
+    heading_path: tuple[str, ...] = ()
+
+    def context(self, title: str) -> str:
+        """The line that tells what the chunk is about: title and headings, without repeats."""
+        parts: list[str] = []
+        for part in (title, *self.heading_path):
+            if part and part not in parts:
+                parts.append(part)
+        return " > ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A retrieved chunk with its scores.
+
+    `score` orders the result (reciprocal rank fusion in hybrid mode, the arm's own score
+    otherwise). `dense_score` is the cosine similarity, in [-1, 1]; `lexical_score` is BM25, >= 0;
+    None where that arm did not find the chunk. `start` is the chunk's place in its document.
+    """
+
+    chunk_id: UUID
+    document_id: UUID
+    source: str
+    title: str
+    heading_path: tuple[str, ...]
+    content: str
+    metadata: Mapping[str, Any]
+    start: int
+    score: float
+    dense_score: float | None = None
+    lexical_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """`complete` is False when the search stopped early, so that fewer than k rows may be shown
+    although more match. `timings_ms` has an entry per stage."""
+
+    passages: tuple[Passage, ...]
+    complete: bool
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """An exact quote: `quote` stands at [start, end) of the document named by `source`.
+
+    `n` is the number shown in the answer as [n], from 1, in order of first appearance.
+    """
+
+    n: int
+    quote: str
+    chunk_id: UUID
+    document_id: UUID
+    source: str
+    title: str
+    heading_path: tuple[str, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a generator yields piece by piece: a text delta, and the citations it claims for it.
+
+    A delta's text carries its own [n] markers. `claims` name quotes in passages (by index into the
+    passages handed in); they are verified before anything is shown.
+    """
+
+    text: str
+    claims: tuple[Claim, ...] = ()
+    declined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    n: int
+    passage: int
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`dropped_citations` counts claims whose quote was not found in the passage they named."""
+
+    answer_id: UUID
+    answer: str
+    declined: bool
+    citations: tuple[Citation, ...]
+    passages: tuple[Passage, ...]
+    release_id: str
+    dropped_citations: int = 0
+    complete: bool = True
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A stored document without its text. Times are ISO 8601 in UTC."""
+
+    document_id: UUID
+    collection: str
+    source: str
+    title: str
+    metadata: Mapping[str, Any]
+    chunk_count: int
+    content_hash: str
+    updated_at: str
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors.
+
+    `name` identifies model, revision and variant: two embedders of one name give equal vectors.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of one text that count, special tokens included; the rest is cut off."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 of shape [len(texts), dimensions], rows of L2 norm 1, in the order given."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens per text, uncut, special tokens left out."""
+        ...
+
+
+class Generator(Protocol):
+    """Writes an answer from passages, and nothing else. `name` goes into the release id."""
+
+    @property
+    def name(self) -> str: ...
+
+    def generate(
+        self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
+    ) -> AsyncIterator[Draft]: ...
