@@ -23,7 +23,7 @@ $(VENV)/.run: requirements/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed and '$(PYTHON)' is $$($(PYTHON) -V 2>&1): name a newer one with 'make run PYTHON=/path/to/python3'." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "This Python has no venv module: on Debian or Ubuntu, 'apt install python3-venv'." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --require-hashes --no-deps -r requirements/run.lock
+	$(PIP) install --quiet --no-compile --require-hashes --no-deps -r requirements/run.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -83,6 +83,11 @@ class Chunk:
                 parts.append(part)
         return " > ".join(parts)
 
+    def text_to_embed(self, title: str) -> str:
+        """What the embedder sees: the content, with the line that tells what it is about."""
+        context = self.context(title)
+        return f"{context}\n{self.content}" if context else self.content
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:

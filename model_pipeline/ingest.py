@@ -1,0 +1,236 @@
+"""Documents in, searchable chunks out: read, split, embed, store; unchanged ones are skipped.
+
+One batch is embedded while the one before it is written. Each document is replaced within one
+transaction, so that a kill at any moment leaves every document whole: as it was, or as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from model_pipeline.documents.discover import Failed, Found, discover
+from model_pipeline.documents.read import FieldNames, ReadLimits, read
+from model_pipeline.documents.split import Splitter
+from model_pipeline.domain import Document, Embedder
+from model_pipeline.errors import UnreadableDocument
+from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+
+# A batch is closed at whichever comes first; one larger document is a batch of its own.
+BATCH_DOCUMENTS = 256
+BATCH_CHARACTERS = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """Counts are documents, `chunks` those written; `failures` have (source, reason)."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    chunks: int = 0
+    failures: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        return len(self.failures)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What this run came across: sources by origin, and the origins that --sync must leave alone."""
+
+    sources: dict[str, set[str]] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
+    everything: set[str] = field(default_factory=set)
+
+    def add(self, origin: str, source: str) -> bool:
+        """False for a source that this run already has, from whatever origin."""
+        if source in self.everything:
+            return False
+        self.everything.add(source)
+        self.sources.setdefault(origin, set()).add(source)
+        return True
+
+
+Item = tuple[Document, str]  # a document and the origin it was found under
+Progress = Callable[[IngestSummary], None]
+
+
+class Ingest:
+    """One way in for the command line, the API and the worker."""
+
+    def __init__(self, store: PgStore, embedder: Embedder, splitter: Splitter) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._splitter = splitter
+
+    def run(
+        self,
+        targets: Sequence[str],
+        *,
+        collection: str,
+        sync: bool = False,
+        fields: FieldNames = FieldNames(),  # noqa: B008 - frozen
+        limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
+        progress: Progress = lambda _: None,
+    ) -> IngestSummary:
+        """Ingest files, folders, globs and URLs; with `sync`, documents of these targets that are
+        no longer there are removed.
+
+        A document that cannot be read is a failure in the summary and stops nothing else. What
+        stops the run: StoreUnavailable, EmbedderMismatch.
+        """
+        return self.run_found(
+            discover(targets, limits=limits),
+            collection=collection,
+            sync=sync,
+            fields=fields,
+            limits=limits,
+            progress=progress,
+        )
+
+    def run_found(
+        self,
+        found: Iterable[Found | Failed],
+        *,
+        collection: str,
+        sync: bool = False,
+        fields: FieldNames = FieldNames(),  # noqa: B008 - frozen
+        limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
+        progress: Progress = lambda _: None,
+    ) -> IngestSummary:
+        started = time.perf_counter()
+        self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
+        collection_id = self._store.ensure_collection(collection)
+        seen = _Seen()
+        failures: list[tuple[str, str]] = []
+        summary = IngestSummary()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-write") as writer:
+            writing: Future[None] | None = None
+            for batch in _batches(_documents(found, fields, limits, seen, failures)):
+                prepared, counts = self._prepare(collection_id, batch)
+                if writing is not None:
+                    writing.result()
+                writing = None
+                if prepared:
+                    writing = writer.submit(self._store.replace_documents, collection_id, prepared)
+                summary = _add(summary, counts, failures, started)
+                progress(summary)
+            if writing is not None:
+                writing.result()
+        removed = self._remove_vanished(collection_id, seen) if sync else 0
+        summary = _add(replace(summary, removed=removed), IngestSummary(), failures, started)
+        progress(summary)
+        return summary
+
+    def _prepare(
+        self, collection_id: UUID, batch: Sequence[Item]
+    ) -> tuple[list[EmbeddedDocument], IngestSummary]:
+        """Split and embed the documents of a batch that are new or changed."""
+        stored = self._store.content_hashes(collection_id, [doc.source for doc, _ in batch])
+        fresh = [
+            (document, origin, digest)
+            for document, origin in batch
+            if stored.get(document.source) != (digest := self._hash(document))
+        ]
+        split = [self._splitter.split(document) for document, _, _ in fresh]
+        vectors = self._embedder.embed(
+            [
+                chunk.text_to_embed(document.title)
+                for (document, _, _), chunks in zip(fresh, split, strict=True)
+                for chunk in chunks
+            ]
+        )
+        prepared, at = [], 0
+        for (document, origin, digest), chunks in zip(fresh, split, strict=True):
+            rows = vectors[at : at + len(chunks)]
+            prepared.append(EmbeddedDocument(document, digest, origin, chunks, rows))
+            at += len(chunks)
+        changed = sum(document.source in stored for document, _, _ in fresh)
+        return prepared, IngestSummary(
+            new=len(fresh) - changed,
+            changed=changed,
+            unchanged=len(batch) - len(fresh),
+            chunks=at,
+        )
+
+    def _hash(self, document: Document) -> str:
+        return f"{self._splitter.version}:{document.content_hash()}"
+
+    def _remove_vanished(self, collection_id: UUID, seen: _Seen) -> int:
+        vanished = [
+            source
+            for origin in seen.sources.keys() - seen.unsure
+            for source in self._store.sources_from(collection_id, origin) - seen.sources[origin]
+        ]
+        return self._store.remove_sources(collection_id, vanished)
+
+
+def _documents(
+    found: Iterable[Found | Failed],
+    fields: FieldNames,
+    limits: ReadLimits,
+    seen: _Seen,
+    failures: list[tuple[str, str]],
+) -> Iterator[Item]:
+    """Every readable document with its origin; what fails is noted on the way."""
+
+    def note(failed: Failed) -> None:
+        failures.append((failed.source, failed.reason))
+        # It may still be there, only unreadable today: its stored version stays.
+        seen.sources.setdefault(failed.origin, set()).add(failed.source)
+
+    for item in found:
+        if isinstance(item, Failed):
+            note(item)
+            seen.unsure.add(item.origin)
+            continue
+        seen.sources.setdefault(item.origin, set())
+        try:
+            for document in read(item, fields, limits=limits):
+                if isinstance(document, Failed):
+                    note(document)
+                    if item.container:
+                        seen.unsure.add(item.origin)  # which documents it held is not known
+                elif seen.add(item.origin, document.source):
+                    yield document, item.origin
+        except UnreadableDocument as error:
+            note(Failed(item.source, error.message, item.origin))
+            if item.container:
+                seen.unsure.add(item.origin)
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    characters = 0
+    for item in items:
+        batch.append(item)
+        characters += len(item[0].content)
+        if len(batch) >= BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _add(
+    total: IngestSummary,
+    counts: IngestSummary,
+    failures: Sequence[tuple[str, str]],
+    started: float,
+) -> IngestSummary:
+    return IngestSummary(
+        new=total.new + counts.new,
+        changed=total.changed + counts.changed,
+        unchanged=total.unchanged + counts.unchanged,
+        removed=total.removed,
+        chunks=total.chunks + counts.chunks,
+        failures=tuple(failures),
+        seconds=time.perf_counter() - started,
+    )

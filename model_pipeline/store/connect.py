@@ -1,0 +1,139 @@
+"""Connections: pools, their settings, and the one place where psycopg's errors become ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector, register_vector_async
+from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+
+from model_pipeline.errors import (
+    ConfigurationError,
+    InvalidInput,
+    PromptlyError,
+    StoreUnavailable,
+    Unavailable,
+)
+
+STATEMENT_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 5
+# Seconds to wait for a free connection: past that the database is gone or swamped.
+POOL_TIMEOUT_S = 5.0
+TRANSACTION_POOLER_PORT = "6543"  # Supabase's
+
+# The pool reports each failed attempt to connect; callers get that as StoreUnavailable.
+logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+
+
+def connection_arguments(conninfo: str) -> dict[str, Any]:
+    """What every connection gets. Behind a transaction pooler neither session settings nor
+    prepared statements hold: there the SQL functions' own settings must do."""
+    arguments: dict[str, Any] = {
+        "autocommit": True,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": "promptly",
+    }
+    with translate_errors():
+        given = conninfo_to_dict(conninfo)
+    if str(given.get("port", "")) == TRANSACTION_POOLER_PORT:
+        return arguments | {"prepare_threshold": None}
+    options = (
+        f"{given.get('options', '')} -c search_path=public,extensions "
+        f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c jit=off"
+    )
+    return arguments | {"options": options.strip(), "prepare_threshold": 0}
+
+
+@contextmanager
+def open_pool(
+    conninfo: str, *, min_size: int, max_size: int
+) -> Iterator[ConnectionPool[psycopg.Connection[Any]]]:
+    pool = ConnectionPool(
+        conninfo,
+        kwargs=connection_arguments(conninfo),
+        min_size=min_size,
+        max_size=max_size,
+        timeout=POOL_TIMEOUT_S,
+        configure=register_vector,
+        check=ConnectionPool.check_connection,
+        open=False,
+    )
+    with translate_errors():
+        pool.open(wait=False)
+    try:
+        yield pool
+    finally:
+        pool.close(timeout=2)
+
+
+@asynccontextmanager
+async def open_async_pool(
+    conninfo: str, *, min_size: int, max_size: int
+) -> AsyncIterator[AsyncConnectionPool[psycopg.AsyncConnection[Any]]]:
+    pool = AsyncConnectionPool(
+        conninfo,
+        kwargs=connection_arguments(conninfo),
+        min_size=min_size,
+        max_size=max_size,
+        timeout=POOL_TIMEOUT_S,
+        configure=register_vector_async,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    with translate_errors():
+        await pool.open(wait=False)
+    try:
+        yield pool
+    finally:
+        await pool.close(timeout=2)
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Turn psycopg's errors into PromptlyError; use around every access to the database."""
+    try:
+        yield
+    except (psycopg.Error, PoolTimeout) as error:
+        raise _translated(error) from error
+
+
+def _translated(error: Exception) -> PromptlyError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    match error:
+        case pg.DiskFull():
+            return StoreUnavailable(
+                "The database's disk is full: free space on it, then try again.", retry_after_s=60
+            )
+        case pg.QueryCanceled():
+            return Unavailable(
+                f"The database took longer than {STATEMENT_TIMEOUT_S} s and was stopped: try again, "
+                "or ask for less."
+            )
+        case pg.UndefinedTable() | pg.UndefinedFunction() | pg.UndefinedColumn():
+            return ConfigurationError(
+                f"The database's schema is not the one expected ({reason}): run "
+                "`promptly db migrate`."
+            )
+        case pg.InsufficientPrivilege():
+            return ConfigurationError(
+                f"The database user may not do this ({reason}): grant it, or connect as another."
+            )
+        case psycopg.ProgrammingError() if not error.sqlstate:
+            return ConfigurationError(
+                f"PROMPTLY_DATABASE_URL cannot be used ({reason}): give a Postgres URL such as "
+                "postgresql://user:password@host:5432/name."
+            )
+        case psycopg.DataError():
+            return InvalidInput(f"The database cannot take this value: {reason}.")
+        case pg.InternalError_() | pg.RaiseException():
+            return ConfigurationError(f"The database refused: {reason}")
+        case psycopg.OperationalError() | psycopg.InterfaceError() | PoolTimeout():
+            return StoreUnavailable(f"The database does not answer ({reason}): try again shortly.")
+        case _:
+            return ConfigurationError(f"The database refused: {reason}")

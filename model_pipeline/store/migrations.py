@@ -1,0 +1,131 @@
+"""Applies supabase/migrations/*.sql, keeping the history as the Supabase CLI does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from model_pipeline.errors import ConfigurationError
+from model_pipeline.store.connect import CONNECT_TIMEOUT_S, translate_errors
+
+OLDEST_PGVECTOR = (0, 8, 0)
+LOCK_KEY = 7_221_640_035  # any number, the same in every process
+HISTORY = """
+create schema if not exists supabase_migrations;
+create table if not exists supabase_migrations.schema_migrations (
+    version text primary key, statements text[], name text
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: str
+    name: str
+    applied: bool
+
+
+def migrate(conninfo: str) -> list[str]:
+    """Apply what is missing, each file in one transaction; returns the applied files' stems.
+
+    Raises ConfigurationError naming the file that failed, which then left nothing behind.
+    """
+    with _connection(conninfo) as connection:
+        done = _history(connection)
+        if set(done) == {version for version, _, _ in _files()}:
+            return []
+        connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
+        _require_pgvector(connection)
+        connection.execute(HISTORY)
+        done = _history(connection)
+        applied = []
+        for version, name, path in _files():
+            if version not in done:
+                _apply(connection, version, name, path)
+                applied.append(path.stem)
+        return applied
+
+
+def status(conninfo: str) -> list[Migration]:
+    """Every migration this program knows or the database has, oldest first."""
+    with _connection(conninfo) as connection:
+        done = _history(connection)
+    known = {version: name for version, name, _ in _files()}
+    return [
+        Migration(version, name, version in done)
+        for version, name in sorted((done | known).items())
+    ]
+
+
+@contextmanager
+def _connection(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
+    # No prepared statements: this must work through any pooler.
+    with (
+        translate_errors(),
+        psycopg.connect(
+            conninfo, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
+        ) as connection,
+    ):
+        yield connection
+
+
+def _files() -> list[tuple[str, str, Path]]:
+    """(version, name, path) of each migration, in order."""
+    inside_wheel = Path(__file__).parent / "migrations"
+    in_repository = Path(__file__).parents[2] / "supabase" / "migrations"
+    folder = inside_wheel if inside_wheel.is_dir() else in_repository
+    found = [(*path.stem.split("_", 1), path) for path in sorted(folder.glob("*.sql"))]
+    if not found:
+        raise ConfigurationError(f"No migrations in {folder}: the installation is incomplete.")
+    return [(version, name, path) for version, name, path in found]
+
+
+def _history(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    there = connection.execute(
+        "select to_regclass('supabase_migrations.schema_migrations') is not null"
+    ).fetchone()
+    if not there or not there[0]:
+        return {}
+    rows = connection.execute("select version, name from supabase_migrations.schema_migrations")
+    return {version: name or "" for version, name in rows}
+
+
+def _apply(connection: psycopg.Connection[Any], version: str, name: str, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    try:
+        with connection.transaction():
+            connection.execute(text.encode())
+            connection.execute(
+                "insert into supabase_migrations.schema_migrations (version, statements, name) "
+                "values (%s, %s, %s)",
+                (version, [text], name),
+            )
+    except psycopg.errors.DiskFull:
+        raise
+    except psycopg.DatabaseError as error:
+        if connection.broken:
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigurationError(
+            f"Migration {path.name} failed and was rolled back: {reason}"
+        ) from error
+
+
+def _require_pgvector(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute(
+        "select default_version from pg_available_extensions where name = 'vector'"
+    ).fetchone()
+    wanted = ".".join(map(str, OLDEST_PGVECTOR))
+    if row is None:
+        raise ConfigurationError(
+            f"The database server has no pgvector: install version {wanted} or newer on it."
+        )
+    if tuple(int(part) for part in row[0].split(".")[:3]) < OLDEST_PGVECTOR:
+        raise ConfigurationError(
+            f"The database server has pgvector {row[0]}, but {wanted} or newer is needed: update it."
+        )

@@ -1,0 +1,3 @@
+from promptly.cli.app import main
+
+main()

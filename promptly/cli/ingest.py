@@ -1,0 +1,102 @@
+"""`promptly ingest`: files, folders, globs and URLs into the store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from model_pipeline.documents.read import FieldNames
+from model_pipeline.domain import DEFAULT_COLLECTION
+from model_pipeline.ingest import Ingest, IngestSummary
+from promptly import bootstrap
+from promptly.cli.output import JsonFlag, err, out, print_json, safe
+from promptly.settings import read_settings
+
+EXIT_SOME_FAILED = 3
+SHOWN_FAILURES = 20
+
+
+def ingest(
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders, globs or URLs; 'demo:python' for the demo documents."),
+    ],
+    collection: Annotated[
+        str, typer.Option("--collection", "-c", help="The collection to put them in.")
+    ] = DEFAULT_COLLECTION,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Remove documents of these paths that are gone.")
+    ] = False,
+    id_field: Annotated[
+        str | None, typer.Option(help="JSONL, CSV: the field with a row's id.")
+    ] = None,
+    title_field: Annotated[
+        str | None, typer.Option(help="JSONL, CSV: the field with a row's title.")
+    ] = None,
+    content_field: Annotated[
+        str | None, typer.Option(help="JSONL, CSV: the field with a row's text.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read documents, and make them searchable; unchanged ones are skipped."""
+    settings = read_settings()
+    fields = FieldNames(id=id_field, title=title_field, content=content_field)
+    with bootstrap.store(settings) as store, _progress(hidden=as_json) as bar:
+        encoder = bootstrap.embedder(settings)
+        task = bar.add_task("", total=None)
+        summary = Ingest(store, encoder, bootstrap.splitter(encoder)).run(
+            paths,
+            collection=collection,
+            sync=sync,
+            fields=fields,
+            progress=lambda so_far: bar.update(task, description=_counts(so_far)),
+        )
+    if as_json:
+        print_json(_as_json(summary))
+    else:
+        _report(summary)
+    if summary.failures:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _progress(*, hidden: bool) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=hidden or not err.is_terminal,
+    )
+
+
+def _counts(summary: IngestSummary) -> str:
+    parts = (
+        f"{getattr(summary, name)} {name}"
+        for name in ("new", "changed", "unchanged", "removed", "failed")
+    )
+    return ", ".join(parts)
+
+
+def _as_json(summary: IngestSummary) -> dict[str, object]:
+    return {
+        "new": summary.new,
+        "changed": summary.changed,
+        "unchanged": summary.unchanged,
+        "removed": summary.removed,
+        "failed": summary.failed,
+        "chunks": summary.chunks,
+        "seconds": round(summary.seconds, 3),
+        "failures": [{"source": source, "reason": why} for source, why in summary.failures],
+    }
+
+
+def _report(summary: IngestSummary) -> None:
+    for source, reason in summary.failures[:SHOWN_FAILURES]:
+        err.print(f"[red]failed[/red] {escape(safe(source))}: {escape(safe(reason))}")
+    if summary.failed > SHOWN_FAILURES:
+        err.print(f"... and {summary.failed - SHOWN_FAILURES} more; --json lists all.")
+    out.print(f"{_counts(summary)}; {summary.chunks} chunks in {summary.seconds:.1f} s.")

@@ -1,0 +1,66 @@
+"""What commands print: JSON for scripts, Rich for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from model_pipeline.errors import InvalidInput
+
+out = Console()
+err = Console(stderr=True)
+
+# A document's text may hold terminal escape sequences: they are shown, never obeyed.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+CollectionOption = Annotated[
+    str | None, typer.Option("--collection", "-c", help="Only this collection.")
+]
+
+
+def say_error(message: str) -> None:
+    err.print(Text.assemble(("Error: ", "bold red"), safe(message)))
+
+
+def safe(text: str) -> str:
+    """`text` without control characters, for a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def plain(value: object) -> Any:
+    """`value` as what JSON can say: dataclasses become objects, UUIDs strings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, UUID) else value
+
+
+def print_json(value: object) -> None:
+    typer.echo(json.dumps(plain(value), ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def parse_filter(text: str | None) -> dict[str, Any] | None:
+    """The --filter option: a JSON object."""
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(
+            f'--filter is not JSON ({error}): give an object such as \'{{"lang": "en"}}\'.'
+        ) from error
+    if not isinstance(value, dict):
+        raise InvalidInput('--filter must be a JSON object such as \'{"lang": "en"}\'.')
+    return value

@@ -1,0 +1,71 @@
+"""All settings, read once from the environment (prefix PROMPTLY_) and `.env`, passed down as values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model_pipeline.errors import ConfigurationError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """The environment variables of Promptly; every default runs on a laptop without any set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROMPTLY_", env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    home: Annotated[Path, AfterValidator(_absolute)] = Path("~/.promptly")
+    """Everything Promptly writes: the embedded database, the embedder's cache, logs."""
+    database_url: str | None = None
+    """A Postgres URL; unset means the embedded server under `home`."""
+    embedder: str = "onnx:all-MiniLM-L6-v2"
+    generator: str = "extractive"
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    """Threads that one embedding call may use."""
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8000
+    ui_host: str = "127.0.0.1"
+    ui_port: Port = 8501
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = (
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+    )
+    """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
+    request_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    upload_bytes: Annotated[int, Field(gt=0)] = 50_000_000
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 8
+
+    @property
+    def database_dir(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.home / "cache"
+
+
+def read_settings() -> Settings:
+    """Settings of this process; ConfigurationError names the variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "PROMPTLY_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(
+            f"{name} is {first.get('input')!r}: {first['msg']}. Correct it or unset it."
+        ) from error
