@@ -1,0 +1,315 @@
+"""Documents in and out of Postgres: the write side, and what is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID, uuid5
+
+import psycopg
+from pgvector import HalfVector
+from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
+
+from model_pipeline.domain import Chunk, Document, DocumentSummary
+from model_pipeline.errors import EmbedderMismatch, InvalidInput, NotFound, StoreUnavailable
+from model_pipeline.store.connect import translate_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Result = TypeVar("Result")
+ATTEMPTS = 4
+MAX_COLLECTION_NAME = 200
+
+CHUNK_COLUMNS = {
+    "chunk_id": "uuid",
+    "collection_id": "uuid",
+    "document_id": "uuid",
+    "ordinal": "int4",
+    "start_at": "int4",
+    "heading_path": "text[]",
+    "context": "text",
+    "content": "text",
+    "metadata": "jsonb",
+    "embedding": "halfvec",
+}
+SUMMARY = """
+select d.document_id, c.name, d.source, d.title, d.metadata, d.chunk_count, d.content_hash,
+    to_char(d.updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+from documents as d join collections as c using (collection_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedDocument:
+    """A document ready to be stored; `vectors` is float32 of shape [len(chunks), dimensions]."""
+
+    document: Document
+    content_hash: str
+    origin: str
+    chunks: Sequence[Chunk]
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """`start` is the chunk's place in its document, in code points."""
+
+    chunk_id: UUID
+    ordinal: int
+    start: int
+    heading_path: tuple[str, ...]
+    content: str
+
+
+class PgStore:
+    """Raises StoreUnavailable whenever the database does not answer."""
+
+    def __init__(self, pool: ConnectionPool[psycopg.Connection[Any]]) -> None:
+        self._pool = pool
+
+    # Collections and the embedder
+
+    def ensure_collection(self, name: str) -> UUID:
+        if not name.strip() or len(name) > MAX_COLLECTION_NAME or "\0" in name:
+            raise InvalidInput(
+                f"A collection's name has 1 to {MAX_COLLECTION_NAME} characters, and this one has "
+                f"{len(name.strip())}."
+            )
+        with translate_errors(), self._pool.connection() as connection:
+            connection.execute(
+                "insert into collections (name) values (%s) on conflict (name) do nothing", (name,)
+            )
+            row = connection.execute(
+                "select collection_id from collections where name = %s", (name,)
+            ).fetchone()
+        assert row is not None
+        collection_id: UUID = row[0]
+        return collection_id
+
+    def collections(self) -> list[str]:
+        with translate_errors(), self._pool.connection() as connection:
+            rows = connection.execute("select name from collections order by name")
+            return [name for (name,) in rows]
+
+    def counts(self) -> dict[str, int]:
+        with translate_errors(), self._pool.connection() as connection:
+            row = connection.execute(
+                "select (select count(*) from collections), (select count(*) from documents), "
+                "(select coalesce(sum(chunk_count), 0)::bigint from collection_statistics)"
+            ).fetchone()
+        assert row is not None
+        return dict(zip(("collections", "documents", "chunks"), row, strict=True))
+
+    def register_embedder(self, name: str, dimensions: int) -> None:
+        """Note whose vectors the store holds; raises EmbedderMismatch when they are another's.
+
+        An empty store takes any embedder, and fits its vector column to it.
+        """
+        with translate_errors(), self._pool.connection() as connection:
+            if _embedder(connection) == (name, dimensions):
+                return
+            with connection.transaction():
+                connection.execute("lock table embedder in exclusive mode")
+                known = _embedder(connection)
+                if known == (name, dimensions):
+                    return
+                filled = connection.execute("select exists (select from chunks)").fetchone()
+                if known and filled and filled[0]:
+                    raise EmbedderMismatch(
+                        f"The stored vectors were made by {known[0]}, and {name} is set: set "
+                        f"PROMPTLY_EMBEDDER back, or ingest into an empty database."
+                    )
+                _fit_vectors(connection, dimensions)
+                connection.execute(
+                    "insert into embedder (name, dimensions) values (%s, %s) on conflict "
+                    "(singleton) do update set name = excluded.name, "
+                    "dimensions = excluded.dimensions, registered_at = now()",
+                    (name, dimensions),
+                )
+
+    # Writing
+
+    def content_hashes(self, collection_id: UUID, sources: Sequence[str]) -> dict[str, str]:
+        with translate_errors(), self._pool.connection() as connection:
+            rows = connection.execute(
+                "select source, content_hash from documents "
+                "where collection_id = %s and source = any(%s)",
+                (collection_id, list(sources)),
+            )
+            return dict(rows.fetchall())
+
+    def replace_documents(self, collection_id: UUID, batch: Sequence[EmbeddedDocument]) -> None:
+        """Put all of `batch` in place of what stood there before, in one transaction."""
+
+        def write(connection: psycopg.Connection[Any]) -> None:
+            _lock_collection(connection, collection_id)
+            ids = [uuid5(collection_id, item.document.source) for item in batch]
+            connection.execute("delete from chunks where document_id = any(%s)", (ids,))
+            with connection.cursor() as cursor:
+                cursor.executemany(
+                    "insert into documents (document_id, collection_id, source, title, metadata, "
+                    "content_hash, origin, chunk_count) values (%s, %s, %s, %s, %s, %s, %s, %s) "
+                    "on conflict (document_id) do update set title = excluded.title, "
+                    "metadata = excluded.metadata, content_hash = excluded.content_hash, "
+                    "origin = excluded.origin, chunk_count = excluded.chunk_count, "
+                    "updated_at = now()",
+                    [
+                        (
+                            document_id,
+                            collection_id,
+                            item.document.source,
+                            item.document.title,
+                            Jsonb(dict(item.document.metadata)),
+                            item.content_hash,
+                            item.origin,
+                            len(item.chunks),
+                        )
+                        for document_id, item in zip(ids, batch, strict=True)
+                    ],
+                )
+            _copy_chunks(connection, collection_id, zip(ids, batch, strict=True))
+
+        self._transact(write)
+
+    def remove_sources(self, collection_id: UUID, sources: Sequence[str]) -> int:
+        """Delete these documents; returns how many there were."""
+        if not sources:
+            return 0
+
+        def remove(connection: psycopg.Connection[Any]) -> int:
+            _lock_collection(connection, collection_id)
+            return connection.execute(
+                "delete from documents where collection_id = %s and source = any(%s)",
+                (collection_id, list(sources)),
+            ).rowcount
+
+        return self._transact(remove)
+
+    def delete_document(self, document_id: UUID) -> None:
+        def remove(connection: psycopg.Connection[Any]) -> int:
+            return connection.execute(
+                "delete from documents where document_id = %s", (document_id,)
+            ).rowcount
+
+        if not self._transact(remove):
+            raise NotFound(f"There is no document {document_id}.")
+
+    # Reading
+
+    def sources_from(self, collection_id: UUID, origin: str) -> set[str]:
+        """The documents that an ingest of `origin` found, now or before."""
+        with translate_errors(), self._pool.connection() as connection:
+            rows = connection.execute(
+                "select source from documents where collection_id = %s and origin = %s",
+                (collection_id, origin),
+            )
+            return {source for (source,) in rows}
+
+    def list_documents(
+        self, *, collection: str | None, limit: int, after: UUID | None
+    ) -> list[DocumentSummary]:
+        """By document id; the next page starts after the last one's."""
+        with translate_errors(), self._pool.connection() as connection:
+            rows = connection.execute(
+                SUMMARY + "where (%(name)s::text is null or c.name = %(name)s) "
+                "and (%(after)s::uuid is null or d.document_id > %(after)s) "
+                "order by d.document_id limit %(limit)s",
+                {"name": collection, "after": after, "limit": limit},
+            ).fetchall()
+        return [DocumentSummary(*row) for row in rows]
+
+    def get_document(self, document_id: UUID) -> tuple[DocumentSummary, list[StoredChunk]]:
+        """A document and its chunks in order, of one moment; NotFound where there is none."""
+        with (
+            translate_errors(),
+            self._pool.connection() as connection,
+            connection.transaction(),
+        ):
+            connection.execute("set transaction isolation level repeatable read read only")
+            row = connection.execute(
+                SUMMARY + "where d.document_id = %s", (document_id,)
+            ).fetchone()
+            chunks = connection.execute(
+                "select chunk_id, ordinal, start_at, heading_path, content from chunks "
+                "where document_id = %s order by ordinal",
+                (document_id,),
+            ).fetchall()
+        if row is None:
+            raise NotFound(f"There is no document {document_id}.")
+        return DocumentSummary(*row), [
+            StoredChunk(chunk_id, ordinal, start, tuple(path), content)
+            for chunk_id, ordinal, start, path, content in chunks
+        ]
+
+    def _transact(self, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
+        """Run `work` in a transaction, again where another writer's made it fail."""
+        for _ in range(ATTEMPTS):
+            try:
+                with (
+                    translate_errors(),
+                    self._pool.connection() as connection,
+                    connection.transaction(),
+                ):
+                    return work(connection)
+            except StoreUnavailable as error:
+                if not isinstance(error.__cause__, DeadlockDetected | SerializationFailure):
+                    raise
+        raise StoreUnavailable("Other writers kept getting in the way: try again shortly.")
+
+
+def _lock_collection(connection: psycopg.Connection[Any], collection_id: UUID) -> None:
+    """One writer at a time within a collection, so that two ingests of it cannot interleave."""
+    connection.execute(
+        "select pg_advisory_xact_lock(hashtextextended('statistics:' || %s::uuid, 0))",
+        (collection_id,),
+    )
+
+
+def _copy_chunks(
+    connection: psycopg.Connection[Any],
+    collection_id: UUID,
+    items: Any,
+) -> None:
+    """All chunks of a batch in one COPY, so that the statistics are brought up to date once."""
+    statement = f"copy chunks ({', '.join(CHUNK_COLUMNS)}) from stdin (format binary)"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(list(CHUNK_COLUMNS.values()))
+        for document_id, item in items:
+            metadata = Jsonb(dict(item.document.metadata))
+            for chunk, vector in zip(item.chunks, item.vectors, strict=True):
+                copy.write_row(
+                    (
+                        uuid5(document_id, f"{item.content_hash}:{chunk.ordinal}"),
+                        collection_id,
+                        document_id,
+                        chunk.ordinal,
+                        chunk.start,
+                        list(chunk.heading_path),
+                        chunk.context(item.document.title),
+                        chunk.content,
+                        metadata,
+                        HalfVector(vector),
+                    )
+                )
+
+
+def _embedder(connection: psycopg.Connection[Any]) -> tuple[str, int] | None:
+    return connection.execute("select name, dimensions from embedder").fetchone()
+
+
+def _fit_vectors(connection: psycopg.Connection[Any], dimensions: int) -> None:
+    """Give the empty vector column the embedder's width."""
+    width = connection.execute(
+        "select atttypmod from pg_attribute "
+        "where attrelid = 'chunks'::regclass and attname = 'embedding'"
+    ).fetchone()
+    if width and width[0] != dimensions:
+        assert 0 < dimensions <= 4000, "halfvec can be indexed up to 4,000 dimensions"
+        connection.execute(
+            f"alter table chunks alter column embedding type halfvec({int(dimensions)})"
+        )
