@@ -1,0 +1,156 @@
+"""The ONNX graph of a BERT sentence encoder, written straight from its weights, without torch.
+
+Operators are ONNX Runtime's fused ones (embeddings + norm, attention, GELU), so that its
+quantiser finds them; mean pooling (Reimers and Gurevych 2019) and the L2 norm are in the graph.
+
+Inputs:  input_ids, attention_mask, both int32 [batch, tokens].   Output: vectors, float32 [batch, hidden].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+FUSED = "com.microsoft"
+OPSET = 17
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def build(weights: Weights, config: Mapping[str, Any]) -> onnx.ModelProto:
+    """`weights` by their Hugging Face names; `config` is the model's config.json."""
+    graph = _Graph(weights, config)
+    hidden = graph.embeddings()
+    for layer in range(config["num_hidden_layers"]):
+        hidden = graph.layer(hidden, f"encoder.layer.{layer}.")
+    graph.pool(hidden)
+    return graph.model()
+
+
+class _Graph:
+    def __init__(self, weights: Weights, config: Mapping[str, Any]) -> None:
+        self._weights = weights
+        self._config = config
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        if config["hidden_act"] != "gelu":
+            raise ValueError(f"expected the activation gelu, got {config['hidden_act']}")
+
+    def embeddings(self) -> str:
+        # Sentences have one segment: its embedding is added to every position's once, here.
+        positions = (
+            self._weights["embeddings.position_embeddings.weight"]
+            + self._weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        return self._node(
+            "EmbedLayerNormalization",
+            [
+                "input_ids",
+                "",
+                self._weight("embeddings.word_embeddings.weight"),
+                self._constant("positions", positions),
+                "",
+                *self._norm("embeddings.LayerNorm."),
+            ],
+            outputs=["embedded", "embedded_mask"],
+            epsilon=self._epsilon,
+        )
+
+    def layer(self, hidden: str, prefix: str) -> str:
+        attended = self._node(
+            "Attention",
+            [
+                hidden,
+                self._joined(prefix + "attention.self.", "weight"),
+                self._joined(prefix + "attention.self.", "bias"),
+                "attention_mask",
+            ],
+            num_heads=self._config["num_attention_heads"],
+        )
+        attended = self._skip_norm(attended, hidden, prefix + "attention.output.")
+        active = self._node("Gelu", [self._linear(attended, prefix + "intermediate.dense.")])
+        return self._skip_norm(active, attended, prefix + "output.")
+
+    def pool(self, hidden: str) -> None:
+        """The mean over the tokens that count, at unit length."""
+        mask = self._node("Cast", ["attention_mask"], domain="", to=TensorProto.FLOAT)
+        axes = self._constant("last_axis", np.array([-1], dtype=np.int64))
+        tokens = self._constant("token_axis", np.array([1], dtype=np.int64))
+        mask = self._node("Unsqueeze", [mask, axes], domain="")
+        masked = self._node("Mul", [hidden, mask], domain="")
+        # The length of the sum does not matter: what follows makes it one.
+        summed = self._node("ReduceSum", [masked, tokens], domain="", keepdims=0)
+        self._node("LpNormalization", [summed], domain="", outputs=["vectors"], axis=-1, p=2)
+
+    def model(self) -> onnx.ModelProto:
+        ids = ["batch", "tokens"]
+        graph = helper.make_graph(
+            self._nodes,
+            "sentence_encoder",
+            [
+                helper.make_tensor_value_info("input_ids", TensorProto.INT32, ids),
+                helper.make_tensor_value_info("attention_mask", TensorProto.INT32, ids),
+            ],
+            [
+                helper.make_tensor_value_info(
+                    "vectors", TensorProto.FLOAT, ["batch", self._config["hidden_size"]]
+                )
+            ],
+            list(self._constants.values()),
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+    def _skip_norm(self, inner: str, skipped: str, prefix: str) -> str:
+        # Not the fused SkipLayerNormalization: its CPU kernel takes twice the time of these two.
+        added = self._node("Add", [self._linear(inner, prefix + "dense."), skipped], domain="")
+        norm = [added, *self._norm(prefix + "LayerNorm.")]
+        return self._node(
+            "LayerNormalization", norm, domain="", axis=-1, epsilon=self._epsilon
+        )
+
+    def _linear(self, inputs: str, prefix: str) -> str:
+        """x @ W.T + b; the runtime folds the sum into the quantised product."""
+        weight = self._constant(prefix + "weight", self._weights[prefix + "weight"].T)
+        product = self._node("MatMul", [inputs, weight], domain="")
+        return self._node("Add", [product, self._weight(prefix + "bias")], domain="")
+
+    def _node(
+        self,
+        kind: str,
+        inputs: list[str],
+        *,
+        domain: str = FUSED,
+        outputs: list[str] | None = None,
+        **attributes: Any,
+    ) -> str:
+        name = f"{kind}_{len(self._nodes)}"
+        names = outputs or [name]
+        self._nodes.append(
+            helper.make_node(kind, inputs, names, name=name, domain=domain, **attributes)
+        )
+        return names[0]
+
+    @property
+    def _epsilon(self) -> float:
+        return float(self._config["layer_norm_eps"])
+
+    def _weight(self, name: str) -> str:
+        return self._constant(name, self._weights[name])
+
+    def _norm(self, prefix: str) -> tuple[str, str]:
+        return self._weight(prefix + "weight"), self._weight(prefix + "bias")
+
+    def _joined(self, prefix: str, part: str) -> str:
+        """Query, key and value beside one another, as the fused attention wants them."""
+        arrays = [self._weights[f"{prefix}{name}.{part}"] for name in ("query", "key", "value")]
+        stacked = np.concatenate([array.T for array in arrays], axis=-1)
+        return self._constant(f"{prefix}qkv.{part}", stacked)
+
+    def _constant(self, name: str, array: NDArray[Any]) -> str:
+        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name

@@ -1,0 +1,205 @@
+"""The default embedder: all-MiniLM-L6-v2 as an int8 ONNX graph, made once and kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from model_pipeline.embedding import weights
+from model_pipeline.errors import ConfigurationError
+
+# Raised with every change to the graph or its quantisation that changes vectors.
+GRAPH_VERSION = 1
+MAX_TOKENS = 256
+# Padded tokens of one batch: enough to keep two cores busy, small enough for their caches.
+BATCH_TOKENS = 4096
+# Below this many padded tokens one thread is faster than two.
+SINGLE_THREAD_TOKENS = 64
+# No text needs more than this many characters for MAX_TOKENS tokens, but for long runs of spaces.
+TOKENISED_CHARACTERS = 16 * MAX_TOKENS
+_SPACES = re.compile(r"\s+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class OnnxEmbedder:
+    """Thread-safe. Vectors of one text differ by up to about 1e-2 with what shares its batch, since
+    the int8 graph scales each batch's activations together."""
+
+    def __init__(self, graph: Path, tokenizer: Path, *, name: str, threads: int) -> None:
+        self._name = name
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._cutting = Tokenizer.from_file(str(tokenizer))
+        self._cutting.no_padding()
+        self._cutting.enable_truncation(MAX_TOKENS)
+        # A short question runs fastest on one thread: waking a second takes longer than it saves.
+        self._single = _session(graph, threads=1)
+        self._session = _session(graph, threads=threads) if threads > 1 else self._single
+        self._dimensions = int(self._session.get_outputs()[0].shape[1])
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def dimensions(self) -> int:
+        return self._dimensions
+
+    @property
+    def max_tokens(self) -> int:
+        return MAX_TOKENS
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
+        encoded = self._cutting.encode_batch_fast([_prefix(text) for text in texts])
+        ids = [encoding.ids for encoding in encoded]
+        for batch in _batches([len(row) for row in ids]):
+            vectors[batch] = self._run([ids[index] for index in batch])
+        return vectors
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        encoded = self._tokenizer.encode_batch_fast(
+            [_encodable(text) for text in texts], add_special_tokens=False
+        )
+        return [len(encoding.ids) for encoding in encoded]
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        longest = max(map(len, ids))
+        tokens = np.zeros((len(ids), longest), dtype=np.int32)
+        mask = np.zeros_like(tokens)
+        for row, sequence in enumerate(ids):
+            tokens[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+        session = self._single if tokens.size <= SINGLE_THREAD_TOKENS else self._session
+        (vectors,) = session.run(["vectors"], {"input_ids": tokens, "attention_mask": mask})
+        result: NDArray[np.float32] = vectors
+        return result
+
+
+def _session(graph: Path, *, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that spin between two operators would take the cores from the database.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return ort.InferenceSession(
+        str(graph),
+        options,
+        providers=["CPUExecutionProvider"],
+        # Its fused kernel takes twice the time of the two operators it stands for.
+        disabled_optimizers=["SkipLayerNormFusion"],
+    )
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of texts of like length together, at most BATCH_TOKENS padded tokens a batch."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[index] > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _prefix(text: str) -> str:
+    """As much of `text` as can matter, so that a megabyte costs no more than a page."""
+    if len(text) > TOKENISED_CHARACTERS:
+        # Spaces are no tokens: without folding them a prefix could hold nothing else.
+        text = _SPACES.sub(" ", text[: 64 * TOKENISED_CHARACTERS])[:TOKENISED_CHARACTERS]
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def open_onnx_embedder(*, cache_dir: Path, threads: int) -> OnnxEmbedder:
+    """The embedder over the graph in `cache_dir`, made there first where it is missing or damaged.
+
+    Takes some seconds the first time. Raises ConfigurationError where the weights are not the
+    published ones, or the cache cannot be written.
+    """
+    folder = weights.model_folder()
+    tokenizer = weights.checked(folder, "tokenizer.json")
+    key = f"{weights.SHA256['model.safetensors'][:8]}-v{GRAPH_VERSION}"
+    graph = cache_dir / f"{weights.MODEL}-int8-{key}.onnx"
+    if not _intact(graph):
+        _make(folder, graph)
+    name = f"onnx:{weights.MODEL}:int8:{key}"
+    return OnnxEmbedder(graph, tokenizer, name=name, threads=threads)
+
+
+def _sum_file(graph: Path) -> Path:
+    return graph.with_suffix(".sha256")
+
+
+def _intact(graph: Path) -> bool:
+    try:
+        expected = _sum_file(graph).read_text(encoding="ascii")
+        with graph.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _make(folder: Path, graph: Path) -> None:
+    """Build and quantise beside `graph`, then rename: it is there whole or not at all."""
+    # Only needed this once, and large.
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from safetensors.numpy import load_file
+
+    from model_pipeline.embedding.bert_graph import build
+
+    source = weights.checked(folder, "model.safetensors")
+    config = json.loads(weights.checked(folder, "config.json").read_text(encoding="utf-8"))
+    try:
+        graph.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=graph.parent, prefix=".making-"))
+        try:
+            quantised = work / "int8.onnx"
+            quantize_dynamic(
+                build(load_file(source), config),
+                quantised,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"DefaultTensorType": 1},  # onnx.TensorProto.FLOAT
+            )
+            digest = hashlib.sha256(quantised.read_bytes()).hexdigest()
+            (work / "sum").write_text(digest, encoding="ascii")
+            os.replace(quantised, graph)
+            os.replace(work / "sum", _sum_file(graph))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The embedder's cache {graph.parent} cannot be written ({error.strerror or error}): "
+            "free disk space, mend its permissions, or name another folder with PROMPTLY_HOME."
+        ) from error
+
+
+def build_fp32(path: Path) -> Any:
+    """The graph before quantisation, written to `path`: what tests compare with."""
+    import onnx
+    from safetensors.numpy import load_file
+
+    from model_pipeline.embedding.bert_graph import build
+
+    folder = weights.model_folder()
+    config = json.loads(weights.checked(folder, "config.json").read_text(encoding="utf-8"))
+    onnx.save(build(load_file(weights.checked(folder, "model.safetensors")), config), path)
