@@ -101,6 +101,11 @@ def translate_errors() -> Iterator[None]:
         yield
     except (psycopg.Error, PoolTimeout) as error:
         raise _translated(error) from error
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"The text has half of a surrogate pair (U+{ord(error.object[error.start]):04X}), "
+            "which is no character: remove it."
+        ) from error
 
 
 def _translated(error: Exception) -> PromptlyError:
@@ -112,8 +117,8 @@ def _translated(error: Exception) -> PromptlyError:
             )
         case pg.QueryCanceled():
             return Unavailable(
-                f"The database took longer than {STATEMENT_TIMEOUT_S} s and was stopped: try again, "
-                "or ask for less."
+                f"The database took longer than {STATEMENT_TIMEOUT_S} s and was stopped: try "
+                "again, or ask for less."
             )
         case pg.UndefinedTable() | pg.UndefinedFunction() | pg.UndefinedColumn():
             return ConfigurationError(

@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping
 
 from model_pipeline.errors import ConfigurationError
 
@@ -30,6 +36,10 @@ SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root: root runs it as t
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's is 107, macOS has 103
 START_LIMIT_S = 30.0
+RESTART_PAUSE_S = 5.0
+STILL_LEAVING = ("lock file", "pre-existing shared memory block")
+
+logger = logging.getLogger(__name__)
 
 # A laptop's service: small answers, quickly. jit costs more than it saves on millisecond queries.
 SERVER_SETTINGS = {
@@ -54,6 +64,7 @@ def embedded_postgres(data_dir: Path) -> Iterator[str]:
 
     Raises ConfigurationError where the folder cannot be used or the server does not start.
     """
+    data_dir = data_dir.absolute()
     home = data_dir.parent
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -69,13 +80,46 @@ def embedded_postgres(data_dir: Path) -> Iterator[str]:
             conninfo = _ensure_running(data_dir)
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
-            yield conninfo
+            with _kept_running(data_dir, conninfo, starting.fileno()):
+                yield conninfo
         finally:
             with _locked(starting.fileno()):
                 fcntl.flock(users, fcntl.LOCK_UN)
                 with suppress(BlockingIOError):  # others still use it
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     _stop(data_dir)
+
+
+@contextmanager
+def _kept_running(data_dir: Path, conninfo: str, starting: int) -> Iterator[None]:
+    """Start the server again, should it die under its users.
+
+    A connection held open tells of the death at once, without polling.
+    """
+    leaving, leave = socket.socketpair()
+
+    def watch() -> None:
+        pause = 0.0
+        while not wait([leaving], pause):
+            pause = RESTART_PAUSE_S
+            try:
+                with _locked(starting):
+                    _ensure_running(data_dir)
+                with closing(psycopg.connect(conninfo, autocommit=True)) as connection:
+                    wait([connection.fileno(), leaving])
+                pause = 0.0
+            except (ConfigurationError, psycopg.OperationalError) as error:
+                logger.error("%s (trying again in %d s)", error, RESTART_PAUSE_S)
+
+    keeper = threading.Thread(target=watch, name="embedded-postgres", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        leave.send(b".")
+        keeper.join()
+        leave.close()
+        leaving.close()
 
 
 @contextmanager
@@ -100,13 +144,16 @@ def binaries() -> Path:
 
 def _ensure_running(data_dir: Path) -> str:
     socket_dir = _socket_dir(data_dir)
-    conninfo = f"host={socket_dir} dbname=postgres user=postgres"
-    if (data_dir / "postmaster.pid").exists() and _answers(conninfo):
+    if socket_dir != data_dir:
+        _private(socket_dir)  # anybody could have made it
+    conninfo = make_conninfo(host=str(socket_dir), dbname="postgres", user="postgres")
+    if _has_pid_file(data_dir) and _answers(conninfo):
         return conninfo
     _initialise(data_dir)
     _require_version(data_dir)
     _private(socket_dir)
     _write_settings(data_dir, socket_dir)
+    _drop_stale_pid(data_dir)
     deadline = time.monotonic() + START_LIMIT_S
     while True:
         started = _run(
@@ -114,26 +161,52 @@ def _ensure_running(data_dir: Path) -> str:
             "start",
             "--wait",
             "--silent",
-            f"--pgdata={data_dir}",
-            f"--log={data_dir / 'server.log'}",
+            "--log=server.log",
             cwd=data_dir,
         )
         if started.returncode == 0 and _answers(conninfo):
             return conninfo
         # After a kill, the old server's processes take a moment to notice and to leave.
-        if time.monotonic() > deadline or "lock file" not in _log_tail(data_dir):
+        reason = _log_tail(data_dir)
+        if time.monotonic() > deadline or not any(sign in reason for sign in STILL_LEAVING):
             break
         time.sleep(0.2)
-    raise ConfigurationError(
-        f"The embedded database in {data_dir} does not start: {_log_tail(data_dir)}"
-    )
+    raise ConfigurationError(f"The embedded database in {data_dir} does not start: {reason}")
+
+
+def _has_pid_file(data_dir: Path) -> bool:
+    try:
+        return (data_dir / "postmaster.pid").exists()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The embedded database's folder {data_dir} cannot be read ({error.strerror}): mend "
+            "its permissions, or name another with PROMPTLY_HOME."
+        ) from error
 
 
 def _answers(conninfo: str) -> bool:
-    with suppress(psycopg.OperationalError):
-        psycopg.connect(conninfo, connect_timeout=5).close()
-        return True
-    return False
+    """Whether a server is there and ready; waits for one that is starting up or recovering."""
+    probe = make_conninfo(conninfo, connect_timeout=5).encode()
+    deadline = time.monotonic() + START_LIMIT_S
+    while (state := PGconn.ping(probe)) == Ping.REJECT:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return state == Ping.OK
+
+
+def _drop_stale_pid(data_dir: Path) -> None:
+    """Remove the pid file of a server that died, where its number is another program's by now.
+
+    PostgreSQL takes any living process of that number for itself; a server that still writes is
+    told by its shared memory in any case.
+    """
+    pid_file = data_dir / "postmaster.pid"
+    with suppress(OSError, ValueError):
+        pid = int(pid_file.read_text().splitlines()[0])
+        state = Path(f"/proc/{pid}/stat").read_text()  # where there is no /proc, leave it
+        if "(postgres)" not in state or state.rsplit(")", 1)[1].split()[0] == "Z":
+            pid_file.unlink()
 
 
 def _initialise(data_dir: Path) -> None:
@@ -150,7 +223,6 @@ def _initialise(data_dir: Path) -> None:
     _private(fresh)
     made = _run(
         "initdb",
-        f"--pgdata={fresh}",
         "--username=postgres",
         "--auth=trust",
         "--encoding=UTF8",
@@ -162,9 +234,11 @@ def _initialise(data_dir: Path) -> None:
     )
     if made.returncode:
         shutil.rmtree(fresh, ignore_errors=True)
-        reason = made.stderr.strip().splitlines()[-1:] or ["initdb gave no reason"]
+        errors = [line for line in made.stderr.splitlines() if "error:" in line or "FATAL" in line]
+        reason = (errors or made.stderr.splitlines() or ["initdb gave no reason"])[0]
         raise ConfigurationError(
-            f"The embedded database cannot be made in {data_dir}: {reason[0].removeprefix('initdb: ')}"
+            f"The embedded database cannot be made in {data_dir}: "
+            f"{reason.removeprefix('initdb: ').removeprefix('error: ')}"
         )
     if data_dir.exists():
         data_dir.rmdir()
@@ -196,21 +270,21 @@ def _write_settings(data_dir: Path, socket_dir: Path) -> None:
 
 
 def _socket_dir(data_dir: Path) -> Path:
-    """The data folder itself; where its path is too long for a socket, a private temporary one."""
-    if len(os.fsencode(data_dir / SOCKET_NAME)) <= SOCKET_PATH_LIMIT:
+    """The data folder itself; where its path cannot name a socket, a private temporary one."""
+    path = os.fsencode(data_dir / SOCKET_NAME)
+    if len(path) <= SOCKET_PATH_LIMIT and not set(b',"') & set(path):
         return data_dir
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"promptly-{os.getuid()}-{digest}"
 
 
 def _stop(data_dir: Path) -> None:
-    _run(
-        "pg_ctl", "stop", "--wait", "--silent", "--mode=fast", f"--pgdata={data_dir}", cwd=data_dir
-    )
+    _run("pg_ctl", "stop", "--wait", "--silent", "--mode=fast", cwd=data_dir)
 
 
 def _run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+    # The folder goes by PGDATA: pg_ctl would put an argument into a shell command.
+    environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", "PGDATA": str(cwd)}
     user = _server_user()
     return subprocess.run(  # noqa: S603
         [binaries() / program, *arguments],

@@ -33,16 +33,19 @@ class Migration:
 def migrate(conninfo: str) -> list[str]:
     """Apply what is missing, each file in one transaction; returns the applied files' stems.
 
-    Raises ConfigurationError naming the file that failed, which then left nothing behind.
+    Raises ConfigurationError naming the file that failed, which then left nothing behind, and
+    where the database is newer than the program.
     """
     with _connection(conninfo) as connection:
         done = _history(connection)
-        if set(done) == {version for version, _, _ in _files()}:
+        _require_known(done)
+        if len(done) == len(_files()):
             return []
         connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
         _require_pgvector(connection)
         connection.execute(HISTORY)
-        done = _history(connection)
+        done = _history(connection)  # again: another process may have been at it
+        _require_known(done)
         applied = []
         for version, name, path in _files():
             if version not in done:
@@ -79,10 +82,11 @@ def _files() -> list[tuple[str, str, Path]]:
     inside_wheel = Path(__file__).parent / "migrations"
     in_repository = Path(__file__).parents[2] / "supabase" / "migrations"
     folder = inside_wheel if inside_wheel.is_dir() else in_repository
-    found = [(*path.stem.split("_", 1), path) for path in sorted(folder.glob("*.sql"))]
-    if not found:
+    paths = sorted(folder.glob("*.sql"))
+    if not paths:
         raise ConfigurationError(f"No migrations in {folder}: the installation is incomplete.")
-    return [(version, name, path) for version, name, path in found]
+    split = [(*path.stem.partition("_"), path) for path in paths]
+    return [(version, name, path) for version, _, name, path in split]
 
 
 def _history(connection: psycopg.Connection[Any]) -> dict[str, str]:
@@ -93,6 +97,15 @@ def _history(connection: psycopg.Connection[Any]) -> dict[str, str]:
         return {}
     rows = connection.execute("select version, name from supabase_migrations.schema_migrations")
     return {version: name or "" for version, name in rows}
+
+
+def _require_known(done: dict[str, str]) -> None:
+    unknown = sorted(set(done) - {version for version, _, _ in _files()})
+    if unknown:
+        raise ConfigurationError(
+            f"The database has migrations that this version of Promptly does not know "
+            f"({', '.join(unknown)}): update Promptly."
+        )
 
 
 def _apply(connection: psycopg.Connection[Any], version: str, name: str, path: Path) -> None:
@@ -118,7 +131,8 @@ def _apply(connection: psycopg.Connection[Any], version: str, name: str, path: P
 
 def _require_pgvector(connection: psycopg.Connection[Any]) -> None:
     row = connection.execute(
-        "select default_version from pg_available_extensions where name = 'vector'"
+        "select coalesce(installed_version, default_version) from pg_available_extensions "
+        "where name = 'vector'"
     ).fetchone()
     wanted = ".".join(map(str, OLDEST_PGVECTOR))
     if row is None:
@@ -127,5 +141,6 @@ def _require_pgvector(connection: psycopg.Connection[Any]) -> None:
         )
     if tuple(int(part) for part in row[0].split(".")[:3]) < OLDEST_PGVECTOR:
         raise ConfigurationError(
-            f"The database server has pgvector {row[0]}, but {wanted} or newer is needed: update it."
+            f"The database has pgvector {row[0]}, but {wanted} or newer is needed: update it (a "
+            "newer one on the server is taken up by `alter extension vector update`)."
         )

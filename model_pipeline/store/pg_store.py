@@ -71,6 +71,7 @@ class PgStore:
 
     def __init__(self, pool: ConnectionPool[psycopg.Connection[Any]]) -> None:
         self._pool = pool
+        self._embedder: tuple[str, int] | None = None
 
     # Collections and the embedder
 
@@ -111,7 +112,8 @@ class PgStore:
         An empty store takes any embedder, and fits its vector column to it.
         """
         with translate_errors(), self._pool.connection() as connection:
-            if _embedder(connection) == (name, dimensions):
+            self._embedder = (name, dimensions)
+            if _embedder(connection) == self._embedder:
                 return
             with connection.transaction():
                 connection.execute("lock table embedder in exclusive mode")
@@ -144,9 +146,17 @@ class PgStore:
             return dict(rows.fetchall())
 
     def replace_documents(self, collection_id: UUID, batch: Sequence[EmbeddedDocument]) -> None:
-        """Put all of `batch` in place of what stood there before, in one transaction."""
+        """Put all of `batch` in place of what stood there before, in one transaction.
+
+        Of several documents with one source the last counts. Raises InvalidInput for what Postgres
+        cannot hold, EmbedderMismatch where another embedder was registered meanwhile.
+        """
+        batch = list({item.document.source: item for item in batch}.values())
+        if not batch:
+            return
 
         def write(connection: psycopg.Connection[Any]) -> None:
+            self._require_embedder(connection)
             _lock_collection(connection, collection_id)
             ids = [uuid5(collection_id, item.document.source) for item in batch]
             connection.execute("delete from chunks where document_id = any(%s)", (ids,))
@@ -192,6 +202,13 @@ class PgStore:
 
     def delete_document(self, document_id: UUID) -> None:
         def remove(connection: psycopg.Connection[Any]) -> int:
+            # The collection's lock comes first in every writer, so that none waits in a circle.
+            row = connection.execute(
+                "select collection_id from documents where document_id = %s", (document_id,)
+            ).fetchone()
+            if row is None:
+                return 0
+            _lock_collection(connection, row[0])
             return connection.execute(
                 "delete from documents where document_id = %s", (document_id,)
             ).rowcount
@@ -245,6 +262,15 @@ class PgStore:
             StoredChunk(chunk_id, ordinal, start, tuple(path), content)
             for chunk_id, ordinal, start, path, content in chunks
         ]
+
+    def _require_embedder(self, connection: psycopg.Connection[Any]) -> None:
+        """Hold the registered embedder in place until the transaction ends."""
+        row = connection.execute("select name, dimensions from embedder for share").fetchone()
+        if self._embedder and row != self._embedder:
+            raise EmbedderMismatch(
+                f"Another program registered {row[0] if row else 'no embedder'} in place of "
+                f"{self._embedder[0]} meanwhile: start again with one of the two."
+            )
 
     def _transact(self, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
         """Run `work` in a transaction, again where another writer's made it fail."""

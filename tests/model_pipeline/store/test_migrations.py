@@ -1,0 +1,86 @@
+"""The migrations runner: whole or not at all, once, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from model_pipeline.errors import ConfigurationError, StoreUnavailable
+from model_pipeline.store import migrations
+from model_pipeline.store.migrations import migrate, status
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def empty(database: str) -> Iterator[str]:
+    name = "empty_for_migrations"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+        yield make_conninfo(database, dbname=name)
+        connection.execute(f"drop database {name} with (force)")
+
+
+def stems() -> list[str]:
+    return [path.stem for path in sorted((REPOSITORY / "supabase/migrations").glob("*.sql"))]
+
+
+def test_applies_every_file_once_and_keeps_the_cli_history(empty: str) -> None:
+    assert [m.applied for m in status(empty)] == [False] * len(stems())
+    assert migrate(empty) == stems()
+    assert migrate(empty) == []
+    assert [f"{m.version}_{m.name}" for m in status(empty) if m.applied] == stems()
+    with psycopg.connect(empty) as connection:
+        rows = connection.execute(
+            "select version || '_' || name, cardinality(statements) from "
+            "supabase_migrations.schema_migrations order by 1"
+        ).fetchall()
+    assert rows == [(stem, 1) for stem in stems()]
+
+
+def test_two_at_once_apply_each_file_once(empty: str) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        applied = list(threads.map(migrate, [empty, empty]))
+    assert sorted(applied[0] + applied[1]) == stems()
+
+
+def test_a_failing_file_leaves_nothing_and_is_named(database: str, tmp_path: Path) -> None:
+    broken = tmp_path / "20990101000000_broken.sql"
+    broken.write_text("create table half (n int);\nselect nonsense from half;")
+    with psycopg.connect(database, autocommit=True) as connection:
+        with pytest.raises(ConfigurationError, match=r"20990101000000_broken.sql .*nonsense"):
+            migrations._apply(connection, "20990101000000", "broken", broken)
+        assert connection.execute("select to_regclass('half')").fetchone() == (None,)
+    assert all(m.version != "20990101000000" for m in status(database))
+
+
+def test_a_newer_database_is_refused(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "insert into supabase_migrations.schema_migrations values ('20990101000000', '{}', 'x')"
+        )
+    with pytest.raises(ConfigurationError, match="20990101000000.*update Promptly"):
+        migrate(database)
+
+
+def test_no_database_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        migrate(f"host={tmp_path} user=postgres dbname=postgres")
+
+
+def test_deny_by_default(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        open_tables = connection.execute(
+            "select relname from pg_class where relnamespace = 'public'::regnamespace "
+            "and relkind = 'r' and not relrowsecurity"
+        ).fetchall()
+        granted = connection.execute(
+            "select table_name from information_schema.role_table_grants "
+            "where table_schema = 'public' and grantee in ('anon', 'authenticated', 'PUBLIC')"
+        ).fetchall()
+    assert (open_tables, granted) == ([], [])
