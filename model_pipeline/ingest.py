@@ -12,8 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from model_pipeline.documents.discover import Failed, Found, discover
-from model_pipeline.documents.read import FieldNames, ReadLimits, read
+from model_pipeline.documents.discover import discover
+from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits
+from model_pipeline.documents.read import is_container, read
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Document, Embedder
 from model_pipeline.errors import UnreadableDocument
@@ -196,13 +197,13 @@ def _documents(
             for document in read(item, fields, limits=limits):
                 if isinstance(document, Failed):
                     note(document)
-                    if item.container:
+                    if is_container(item, fields):
                         seen.unsure.add(item.origin)  # which documents it held is not known
                 elif seen.add(item.origin, document.source):
                     yield document, item.origin
         except UnreadableDocument as error:
             note(Failed(item.source, error.message, item.origin))
-            if item.container:
+            if is_container(item, fields):
                 seen.unsure.add(item.origin)
 
 

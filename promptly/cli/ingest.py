@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from model_pipeline.documents.read import FieldNames
+from model_pipeline.documents.found import FieldNames
 from model_pipeline.domain import DEFAULT_COLLECTION
 from model_pipeline.ingest import Ingest, IngestSummary
 from promptly import bootstrap

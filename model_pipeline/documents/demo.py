@@ -1,0 +1,18 @@
+"""The demo documents: the Python language reference that every CPython carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model_pipeline.documents.found import Found
+
+TARGET = "demo:python"
+
+
+def documents() -> Iterator[Found]:
+    """One text per topic, `python/<topic>`; Python Software Foundation License."""
+    from pydoc_data.topics import topics
+
+    for topic, text in sorted(topics.items()):
+        content = text.encode("utf-8")
+        yield Found(f"python/{topic}", TARGET, "rst", lambda content=content: content)

@@ -1,0 +1,122 @@
+"""Targets (files, folders, globs, URLs) to readable files. One that fails never stops the others."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import httpx
+
+from model_pipeline.documents import demo
+from model_pipeline.documents.found import (
+    MEDIA_TYPES,
+    Failed,
+    Found,
+    ReadLimits,
+    format_of,
+    unknown_format,
+)
+
+SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})
+MAX_REDIRECTS = 5
+
+
+def discover(targets: Sequence[str], *, limits: ReadLimits) -> Iterator[Found | Failed]:
+    """Every readable file of `targets`, in a stable order.
+
+    In a folder, hidden files and those of other formats are passed over in silence; named one by
+    one, they are failures.
+    """
+    for target in targets:
+        if target == demo.TARGET:
+            yield from demo.documents()
+        elif urlsplit(target).scheme in ("http", "https"):
+            yield _download(target, limits)
+        else:
+            yield from _local(target)
+
+
+def _local(target: str) -> Iterator[Found | Failed]:
+    path = Path(target).expanduser()
+    origin = str(path.absolute())
+    try:
+        if path.is_dir():
+            yield from _folder(path, origin)
+        elif path.is_file():
+            yield _file(path, origin, root=path.parent)
+        elif glob.has_magic(target):
+            yield from _glob(path, origin)
+        else:
+            yield Failed(target, f"{target} does not exist.", origin)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        yield Failed(target, f"{target} cannot be opened: {reason}.", origin)
+
+
+def _glob(path: Path, origin: str) -> Iterator[Found | Failed]:
+    matches = sorted(glob.glob(str(path), recursive=True))
+    if not matches:
+        yield Failed(str(path), f"{path} matches no file.", origin)
+    for match in map(Path, matches):
+        if match.is_file() and format_of(match.name):
+            yield _file(match, origin, root=match.parent)
+
+
+def _folder(folder: Path, origin: str) -> Iterator[Found | Failed]:
+    failures: list[Failed] = []
+
+    def note(error: OSError) -> None:
+        where = PurePosixPath(error.filename or folder).as_posix()
+        failures.append(Failed(where, f"{where} cannot be opened: {error.strerror}.", origin))
+
+    # Links to folders are not followed: they could lead outside, or in a circle.
+    for place, folders, names in os.walk(folder, onerror=note, followlinks=False):
+        folders[:] = sorted(
+            name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
+        )
+        for name in sorted(names):
+            path = Path(place, name)
+            if not name.startswith(".") and format_of(name) and _inside(path, folder):
+                yield _file(path, origin, root=folder)
+    yield from failures
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())
+
+
+def _file(path: Path, origin: str, *, root: Path) -> Found | Failed:
+    source = path.as_posix()
+    known = format_of(path.name)
+    if known is None:
+        return Failed(source, unknown_format(source), origin)
+    return Found(source, origin, known, path.read_bytes, path=path, root=root)
+
+
+def _download(url: str, limits: ReadLimits) -> Found | Failed:
+    content = bytearray()
+    try:
+        with (
+            httpx.Client(
+                follow_redirects=True, max_redirects=MAX_REDIRECTS, timeout=limits.url_seconds
+            ) as client,
+            client.stream("GET", url) as response,
+        ):
+            response.raise_for_status()
+            media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
+            for part in response.iter_bytes():
+                content += part
+                if len(content) > limits.file_bytes:
+                    return Failed(url, f"{url} is larger than {limits.file_bytes:,} bytes.", url)
+    except httpx.HTTPStatusError as error:
+        return Failed(url, f"{url} answered {error.response.status_code}.", url)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Failed(url, f"{url} cannot be fetched: {str(error) or type(error).__name__}.", url)
+    known = format_of(urlsplit(url).path) or MEDIA_TYPES.get(media_type)
+    if known is None:
+        return Failed(url, f"{url} is {media_type or 'of no stated type'}, which is not read.", url)
+    whole = bytes(content)
+    return Found(url, url, known, lambda: whole)

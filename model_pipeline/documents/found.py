@@ -1,0 +1,114 @@
+"""What discovery finds, what fails, and the limits of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file, wherever it is.
+
+    `source` is the name it is known by; the same target gives the same source on every run.
+    `origin` is the target it was found under. `path` is where it lies, None for what is no file;
+    `root` is the folder that the target opened: includes may not reach far outside of it.
+    """
+
+    source: str
+    origin: str
+    format: str
+    read_bytes: Callable[[], bytes]
+    path: Path | None = None
+    root: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.source).name
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What could not be read, and why, in one sentence."""
+
+    source: str
+    reason: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldNames:
+    """Which fields of a JSONL or CSV row hold its id, title and text; None looks for usual names."""
+
+    id: str | None = None
+    title: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    file_bytes: int = 50_000_000
+    """Of one file; also of one file's unpacked content."""
+    seconds: float = 60.0
+    """For one PDF, between two pages."""
+    url_seconds: float = 30.0
+
+
+FORMATS = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".mdx": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".txt": "text",
+    ".text": "text",
+    ".log": "text",
+    ".rst": "rst",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+}
+# Formats of which one file holds many documents.
+CONTAINERS = frozenset({"jsonl", "json"})
+MEDIA_TYPES = {
+    "text/markdown": "markdown",
+    "text/html": "html",
+    "application/xhtml+xml": "html",
+    "application/pdf": "pdf",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "text/plain": "text",
+    "text/x-rst": "rst",
+    "text/csv": "csv",
+    "application/x-ndjson": "jsonl",
+    "application/jsonl": "jsonl",
+    "application/json": "json",
+}
+
+
+def format_of(name: str) -> str | None:
+    """The format that a file's name tells; None for one that Promptly does not read."""
+    return FORMATS.get(PurePosixPath(name.lower()).suffix)
+
+
+def from_bytes(
+    name: str, content: bytes, *, format: str | None = None, origin: str = "upload"
+) -> Found | Failed:
+    """An uploaded file. `name` is only a name: it is never opened."""
+    source = PurePosixPath(name.replace("\\", "/")).name or "upload"
+    known = format or format_of(source)
+    if known is None:
+        return Failed(source, unknown_format(source), origin)
+    return Found(source, origin, known, lambda: content)
+
+
+def unknown_format(source: str) -> str:
+    return (
+        f"{source} has an extension that is not read: give one of "
+        f"{', '.join(sorted(FORMATS))}."
+    )
