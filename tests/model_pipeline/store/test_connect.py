@@ -81,9 +81,12 @@ def test_errors_become_ours(
 
 @pytest.mark.parametrize(("text", "words"), [("a\0b", "NUL"), ("a\ud800b", "surrogate")])
 def test_text_that_postgres_cannot_hold(database: str, text: str, words: str) -> None:
-    with psycopg.connect(database) as connection:
-        with pytest.raises(InvalidInput, match=words), translate_errors():
-            connection.execute("select %s::text", (text,))
+    with (
+        psycopg.connect(database) as connection,
+        pytest.raises(InvalidInput, match=words),
+        translate_errors(),
+    ):
+        connection.execute("select %s::text", (text,))
 
 
 def test_a_bad_url_is_a_setting_to_mend() -> None:

@@ -64,7 +64,7 @@ def test_a_newer_database_is_refused(database: str) -> None:
         connection.execute(
             "insert into supabase_migrations.schema_migrations values ('20990101000000', '{}', 'x')"
         )
-    with pytest.raises(ConfigurationError, match="20990101000000.*update Promptly"):
+    with pytest.raises(ConfigurationError, match=r"20990101000000.*update Promptly"):
         migrate(database)
 
 
