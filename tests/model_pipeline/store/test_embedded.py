@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -241,9 +242,11 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_an_ordinary_user(tmp_path: Path) -> None:
-    os.chown(tmp_path, 65534, 65534)
-    assert outcome_as_nobody(tmp_path / "postgres") == "started"
+def test_an_ordinary_user() -> None:
+    # Not under tmp_path, which only its owner may pass through.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        assert outcome_as_nobody(Path(folder) / "postgres") == "started"
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path) -> None:
