@@ -1,0 +1,281 @@
+"""The generator that needs no model to download: the sentences that answer, quoted.
+
+A sentence counts by how near the embedder finds it to the question, by how much of the question's
+rare words it holds, and by the rank of its passage. The best few are shown in reading order. Where
+none is good enough, the answer is that the documents do not say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from nltk.stem.snowball import SnowballStemmer
+from numpy.typing import NDArray
+
+from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn
+from rag_service.generate.sentences import Sentence, sentences
+
+MAX_SENTENCES = 3
+MAX_WORDS = 90
+MAX_CANDIDATES = 32
+MAX_LIST_ITEMS = 8
+# A sentence must be this near the best one to stand beside it.
+NEAR_BEST = 0.8
+# What is said twice is said once.
+SAME = 0.85
+LEXICAL_WEIGHT = 0.35
+RANK_WEIGHT = 0.1
+# Support below this is no support. Calibrated: docs/how-it-works.md says how.
+SUPPORT = 0.52
+COVERAGE_SHARE = 0.3
+
+STOPWORDS = frozenset(
+    "a an and are as at be been being but by can could did do does doing for from get had has have "
+    "how i if in into is it its may me might must my of on or our shall should so some such than "
+    "that the their them then there these they this those to us was we were what when where which "
+    "while who whom whose why will with would you your about any between during each given it's "
+    "one use used using tell explain describe please".split()
+)
+WORD = re.compile(r"[^\W_]+")
+DANGLING = re.compile(
+    r"(?:it|its|this|that|these|those|they|their|he|she|such|however|therefore|thus|hence|but|so|"
+    r"also|then|otherwise|instead|in that case|for example|for instance|similarly|moreover|and|or|"
+    r"in this case|as a result|again|both|if so)\b",
+    re.IGNORECASE,
+)
+ASKS_FOR_CODE = re.compile(
+    r"\b(code|example|syntax|snippet|command|script|grammar|sample|curl)\b", re.IGNORECASE
+)
+LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
+MARKS = re.compile(r"\*\*|__|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s*\{[#.][\w\s.-]*\}")
+TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
+BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
+NUMBER_MARK = re.compile(r"\[\d{1,3}\](?:_|\([^)]*\))?")
+_STEM = SnowballStemmer("english")
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    passage: int
+    sentence: int  # index within its passage
+    start: int
+    end: int
+    kind: str
+    text: str  # as it is shown
+
+
+class Extractive:
+    """`executor` bounds how many answers are computed at once, off the event loop."""
+
+    name = "extractive-1"
+
+    def __init__(self, embedder: Embedder, executor: Executor | None = None) -> None:
+        self._embedder = embedder
+        self._executor = executor
+
+    async def generate(
+        self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
+    ) -> AsyncIterator[Draft]:
+        loop = asyncio.get_running_loop()
+        drafts = await loop.run_in_executor(self._executor, self.drafts, question, passages)
+        for draft in drafts:
+            yield draft
+
+    def drafts(self, question: str, passages: Sequence[Passage]) -> list[Draft]:
+        """The answer, sentence by sentence; one declined draft where nothing supports one."""
+        parts = [sentences(passage.content) for passage in passages]
+        candidates = _candidates(question, passages, parts)
+        if not candidates:
+            return [declined(passages)]
+        terms = _terms(question)
+        weights = _idf(terms, [_stems(candidate.text) for candidate in candidates])
+        coverage = np.array([_coverage(candidate, passages, weights) for candidate in candidates])
+        if len(candidates) > MAX_CANDIDATES:
+            ranks = np.array([candidate.passage for candidate in candidates])
+            keep = np.sort(np.argsort(-(coverage - 0.05 * ranks), kind="stable")[:MAX_CANDIDATES])
+            candidates = [candidates[index] for index in keep]
+            coverage = coverage[keep]
+        vectors = self._embedder.embed(
+            [question, *(_in_context(candidate, passages) for candidate in candidates)]
+        )
+        nearness = vectors[1:] @ vectors[0]
+        support = float(((1 - COVERAGE_SHARE) * nearness + COVERAGE_SHARE * coverage).max())
+        if support < SUPPORT:
+            return [declined(passages)]
+        rank = np.array([1 / (1 + candidate.passage) for candidate in candidates])
+        scores = nearness + LEXICAL_WEIGHT * coverage + RANK_WEIGHT * rank
+        chosen = _choose(candidates, scores, vectors[1:])
+        return _drafts(chosen, passages, parts)
+
+
+def declined(passages: Sequence[Passage]) -> Draft:
+    """What is said where the documents hold no answer."""
+    text = "This is not in the documents."
+    if passages:
+        nearest = passages[0]
+        place = shown(" > ".join(nearest.heading_path) or nearest.title or nearest.source)
+        text += f" The nearest I found is about “{place}”."
+    return Draft(text, declined=True)
+
+
+def shown(text: str) -> str:
+    """A stretch of a document as a reader wants it: one line, without its markup."""
+    text = NUMBER_MARK.sub("", TAGS.sub("", LINK.sub(r"\1", BULLET.sub("", text))))
+    return " ".join(MARKS.sub("", text).split())
+
+
+def _candidates(
+    question: str, passages: Sequence[Passage], parts: Sequence[Sequence[Sentence]]
+) -> list[_Candidate]:
+    code = ASKS_FOR_CODE.search(question) is not None
+    found, seen = [], set()
+    for rank, (passage, pieces) in enumerate(zip(passages, parts, strict=True)):
+        for index, piece in enumerate(pieces):
+            if piece.kind in ("heading",) or (piece.kind == "code" and not code):
+                continue
+            text = shown(passage.content[piece.start : piece.end])
+            words = len(text.split())
+            if not 3 <= words <= MAX_WORDS or text in seen or text.endswith("?"):
+                continue
+            seen.add(text)
+            found.append(_Candidate(rank, index, piece.start, piece.end, piece.kind, text))
+    return found
+
+
+def _in_context(candidate: _Candidate, passages: Sequence[Passage]) -> str:
+    passage = passages[candidate.passage]
+    heading = shown(passage.heading_path[-1] if passage.heading_path else passage.title)
+    return f"{heading}: {candidate.text}" if heading else candidate.text
+
+
+def _stems(text: str) -> set[str]:
+    return {_STEM.stem(word) for word in WORD.findall(text.lower())}
+
+
+def _terms(question: str) -> set[str]:
+    words = [word for word in WORD.findall(question.lower()) if word not in STOPWORDS]
+    return {_STEM.stem(word) for word in words}
+
+
+def _idf(terms: set[str], texts: Sequence[set[str]]) -> dict[str, float]:
+    """Rare words say more: weights of the question's terms over the sentences at hand."""
+    counts = Counter(term for text in texts for term in terms & text)
+    return {term: math.log(1 + len(texts) / (1 + counts[term])) for term in terms}
+
+
+def _coverage(
+    candidate: _Candidate, passages: Sequence[Passage], weights: dict[str, float]
+) -> float:
+    """The share of the question's weight that the sentence holds; its heading counts half."""
+    total = sum(weights.values())
+    if not total:
+        return 0.0
+    own = _stems(candidate.text)
+    passage = passages[candidate.passage]
+    above = _stems(" ".join((passage.title, *passage.heading_path)))
+    held = sum(
+        weight * (1.0 if term in own else 0.5 if term in above else 0.0)
+        for term, weight in weights.items()
+    )
+    return held / total
+
+
+def _choose(
+    candidates: Sequence[_Candidate], scores: NDArray[np.float32], vectors: NDArray[np.float32]
+) -> list[_Candidate]:
+    """The best few that do not repeat each other, in reading order."""
+    best = float(scores.max())
+    chosen: list[int] = []
+    words = 0
+    for index in np.argsort(-scores, kind="stable"):
+        length = len(candidates[index].text.split())
+        if len(chosen) == MAX_SENTENCES or scores[index] < NEAR_BEST * best:
+            break
+        if any(float(vectors[index] @ vectors[other]) > SAME for other in chosen):
+            continue
+        if chosen and words + length > MAX_WORDS:
+            continue
+        chosen.append(int(index))
+        words += length
+    # Passages come in the order of their best sentence, sentences in the order of the text.
+    order = list(dict.fromkeys(candidates[index].passage for index in chosen))
+    picked = [candidates[index] for index in chosen]
+    return sorted(picked, key=lambda one: (order.index(one.passage), one.start))
+
+
+def _drafts(
+    chosen: Sequence[_Candidate],
+    passages: Sequence[Passage],
+    parts: Sequence[Sequence[Sentence]],
+) -> list[Draft]:
+    """One draft for each stretch of a passage; neighbours share one citation."""
+    spans: list[tuple[int, int, int]] = []  # passage, first and last sentence
+    for candidate in chosen:
+        first, last = _widened(candidate, passages[candidate.passage], parts[candidate.passage])
+        if spans and spans[-1][0] == candidate.passage and first <= spans[-1][2] + 1:
+            spans[-1] = (candidate.passage, min(first, spans[-1][1]), max(last, spans[-1][2]))
+        else:
+            spans.append((candidate.passage, first, last))
+    drafts = []
+    for n, (rank, first, last) in enumerate(spans, start=1):
+        content = passages[rank].content
+        pieces = parts[rank][first : last + 1]
+        quote = content[pieces[0].start : pieces[-1].end]
+        text = _sentence(_joined(content, pieces))
+        drafts.append(Draft(f"{' ' if n > 1 else ''}{text} [{n}]", (Claim(n, rank, quote),)))
+    return drafts
+
+
+def _widened(
+    candidate: _Candidate, passage: Passage, pieces: Sequence[Sentence]
+) -> tuple[int, int]:
+    """With the sentence it leans on, or the list it belongs to."""
+    first = last = candidate.sentence
+    if pieces[first].kind == "item":
+        return _list_around(first, passage.content, pieces)
+    if candidate.text.endswith(":") and last + 1 < len(pieces):
+        while last + 1 < len(pieces) and pieces[last + 1].kind == "item" and (
+            last - first < MAX_LIST_ITEMS
+        ):
+            last += 1
+    if DANGLING.match(candidate.text) and first > 0 and pieces[first - 1].kind == "text":
+        first -= 1
+    return first, last
+
+
+def _list_around(index: int, content: str, pieces: Sequence[Sentence]) -> tuple[int, int]:
+    """A short list whole, with the sentence that leads in; of a long one only the item."""
+    first = last = index
+    while first > 0 and pieces[first - 1].kind == "item":
+        first -= 1
+    while last + 1 < len(pieces) and pieces[last + 1].kind == "item":
+        last += 1
+    led = first > 0 and content[: pieces[first - 1].end].rstrip().endswith(":")
+    words = len(content[pieces[first].start : pieces[last].end].split())
+    if not led or last - first >= MAX_LIST_ITEMS or words > MAX_WORDS:
+        return index, index
+    return first - 1, last
+
+
+def _joined(content: str, pieces: Sequence[Sentence]) -> str:
+    parts: list[str] = []
+    for piece in pieces:
+        text = shown(content[piece.start : piece.end])
+        if parts and piece.kind == "item" and not parts[-1].endswith((":", ".", "!", ";")):
+            parts[-1] += ";"
+        parts.append(text)
+    return " ".join(parts)
+
+
+def _sentence(text: str) -> str:
+    """`text` ending as a sentence does."""
+    text = text.rstrip(" ;:,")
+    text = text[:1].upper() + text[1:] if text[:1].islower() and text[1:2].islower() else text
+    return text if text.endswith((".", "!", "?", "…", '."', ".)")) else text + "."

@@ -1,0 +1,123 @@
+"""A question to passages: checked, embedded off the event loop, searched in one statement."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from model_pipeline.domain import Embedder, SearchMode, SearchResult
+from model_pipeline.errors import InvalidInput, TooLarge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_QUESTION = 8_000
+MAX_K = 100
+# Control characters, lone surrogates, and what reorders text without showing.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+class Store(Protocol):
+    async def search(
+        self,
+        *,
+        text: str,
+        vector: NDArray[np.float32] | None,
+        k: int,
+        mode: SearchMode,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+    ) -> SearchResult: ...
+
+
+class Retriever:
+    """`executor` bounds how many embeddings run at once."""
+
+    def __init__(self, embedder: Embedder, store: Store, executor: Executor) -> None:
+        self._embedder = embedder
+        self._store = store
+        self._executor = executor
+
+    async def retrieve(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        mode: SearchMode = "hybrid",
+        collection: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        diversity: float | None = None,
+    ) -> SearchResult:
+        """The k passages nearest to `query`, best first.
+
+        `diversity` in (0, 1] reorders by maximal marginal relevance. Raises InvalidInput, TooLarge,
+        NotFound for an unknown collection, StoreUnavailable.
+        """
+        text = cleaned(query)
+        if not 1 <= k <= MAX_K:
+            raise InvalidInput(f"k is {k}: ask for 1 to {MAX_K} passages.")
+        if diversity is not None and not 0 <= diversity <= 1:
+            raise InvalidInput(f"diversity is {diversity}: give a number from 0 to 1.")
+        started = time.perf_counter()
+        vector = None
+        if mode != "lexical" or diversity:
+            vector = (await self._embed([text]))[0]
+        embedded = time.perf_counter()
+        result = await self._store.search(
+            text=text,
+            vector=vector,
+            k=min(MAX_K, 3 * k) if diversity else k,
+            mode=mode,
+            collection=collection,
+            filter=filter,
+        )
+        passages = result.passages
+        if diversity and vector is not None and passages:
+            vectors = await self._embed([passage.content for passage in passages])
+            order = maximal_marginal_relevance(vector, vectors, k, diversity)
+            passages = tuple(passages[index] for index in order)
+        total = (time.perf_counter() - started) * 1000
+        timings = {"embed": (embedded - started) * 1000, **result.timings_ms, "total": total}
+        return replace(result, passages=passages, timings_ms=timings)
+
+    async def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._embedder.embed, texts)
+
+
+def cleaned(query: str) -> str:
+    """`query` without what cannot be seen; raises where nothing is left, or it is too long."""
+    if len(query) > MAX_QUESTION:
+        raise TooLarge(
+            f"The question has {len(query):,} characters: ask in at most {MAX_QUESTION:,}."
+        )
+    text = _INVISIBLE.sub(" ", query).strip()
+    if not text:
+        raise InvalidInput("The question is empty: ask something.")
+    return text
+
+
+def maximal_marginal_relevance(
+    query: NDArray[np.float32], vectors: NDArray[np.float32], k: int, diversity: float
+) -> list[int]:
+    """Indices of k rows, each near the query and unlike those before (Carbonell, Goldstein 1998).
+
+    `query` is [d], `vectors` [n, d], all of unit length.
+    """
+    relevance = vectors @ query
+    chosen: list[int] = []
+    likeness = np.full(len(vectors), -1.0, dtype=np.float32)
+    while len(chosen) < min(k, len(vectors)):
+        score = (1 - diversity) * relevance - diversity * np.maximum(likeness, 0)
+        score[chosen] = -np.inf
+        best = int(score.argmax())
+        chosen.append(best)
+        likeness = np.maximum(likeness, vectors @ vectors[best])
+    return chosen
