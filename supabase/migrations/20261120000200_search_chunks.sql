@@ -122,25 +122,24 @@ declare
     guard constant integer := 3000;
     mean_length double precision := greatest(scope_length::double precision / scope_count, 1);
     terms tsquery[];
-    counts bigint[];
+    counts double precision[];
     idfs double precision[];
     expected double precision;
     fetching tsquery;
     rarest tsquery;
-    small boolean := case
-        when filter is null then scope_count <= exact_limit else matching <= exact_limit
-    end;
+    fetched tid[];
+    -- The filter leaves so few chunks that they are read, and words only choose among them.
+    few boolean := filter is not null and matching <= exact_limit;
 begin
     capped := false;
     select array_agg(term_query(t.lexeme) order by t.df, t.lexeme),
         array_agg(t.df order by t.df, t.lexeme),
         array_agg(
-            ln(1 + (scope_count - t.df + 0.5) / (t.df + 0.5))::double precision
-            order by t.df, t.lexeme
+            ln(1 + (scope_count - t.df + 0.5) / (t.df + 0.5)) order by t.df, t.lexeme
         )
     into terms, counts, idfs
     from (
-        select s.lexeme, sum(s.chunk_count) as df
+        select s.lexeme, sum(s.chunk_count)::double precision as df
         from lexeme_statistics as s
         where s.collection_id = any(scope)
             and s.lexeme = any(tsvector_to_array(lexemes(query_text)))
@@ -150,23 +149,17 @@ begin
         return;
     end if;
 
-    if not small and filter is not null then
+    if filter is not null and not few then
         -- Only a part of what is fetched passes the filter.
         budget := least(guard, budget * scope_count / greatest(matching, 1));
     end if;
     fetching := terms[1];
     expected := counts[1];
-    if small then
-        for i in 2..cardinality(terms) loop
-            fetching := fetching || terms[i];
-        end loop;
-    elsif expected <= budget then
+    if expected <= budget or few then
         for i in 2..cardinality(terms) loop
             expected := expected + counts[i];
-            if expected > budget then
-                capped := true;
-                exit;
-            end if;
+            capped := expected > budget and not few;
+            exit when capped;
             fetching := fetching || terms[i];
         end loop;
     else
@@ -179,49 +172,50 @@ begin
         end loop;
     end if;
 
-    if filter is null and rarest is null then
-        with scored as (
-            select l.chunk_id, (
-                select sum(t.idf * f.tf * (k1 + 1)
-                    / (f.tf + k1 * (1 - b + b * l.length / mean_length)))
-                from unnest(terms, idfs) as t (term, idf),
-                    lateral (select occurrences_of(l.lexemes, t.term)) as f (tf)
-                where f.tf > 0
-            ) as score
-            from chunk_lexemes as l
-            where l.lexemes @@ fetching and (everything or l.collection_id = any(scope))
-        ), best as (select * from scored as s order by s.score desc, s.chunk_id limit wanted)
-        select array_agg(n.chunk_id), array_agg(n.score) into chunk_ids, scores from best as n;
+    -- Places of rows (ctid) are the cheapest way from one statement to the next; within a stable
+    -- function all see the same snapshot.
+    if filter is not null and few then
+        fetched := array(
+            select l.ctid from chunks as c join chunk_lexemes as l using (chunk_id)
+            where c.metadata @@ filter and (everything or c.collection_id = any(scope))
+                and l.lexemes @@ fetching
+        );
+    elsif filter is not null then
+        fetched := array(
+            select l.ctid from chunk_lexemes as l join chunks as c using (chunk_id)
+            where l.lexemes @@ fetching and c.metadata @@ filter
+                and (everything or l.collection_id = any(scope))
+            limit guard
+        );
+    elsif everything then
+        fetched := array(
+            select l.ctid from chunk_lexemes as l where l.lexemes @@ fetching limit guard
+        );
     else
-        with fetched as (
-            (
-                select l.chunk_id from chunk_lexemes as l
-                where l.lexemes @@ fetching and (everything or l.collection_id = any(scope))
-                limit case when small then null else guard end
-            )
-            union
-            (
-                select l.chunk_id from chunk_lexemes as l
-                where l.lexemes @@ rarest and (everything or l.collection_id = any(scope))
-                limit guard / 3
-            )
-        ), passing as (
-            select f.chunk_id from fetched as f where filter is null
-            union all
-            select c.chunk_id from fetched as f join chunks as c using (chunk_id)
-            where c.metadata @@ filter
-        ), scored as (
-            select l.chunk_id, (
-                select sum(t.idf * f.tf * (k1 + 1)
-                    / (f.tf + k1 * (1 - b + b * l.length / mean_length)))
-                from unnest(terms, idfs) as t (term, idf),
-                    lateral (select occurrences_of(l.lexemes, t.term)) as f (tf)
-                where f.tf > 0
-            ) as score
-            from passing as p join chunk_lexemes as l using (chunk_id)
-        ), best as (select * from scored as s order by s.score desc, s.chunk_id limit wanted)
-        select array_agg(n.chunk_id), array_agg(n.score) into chunk_ids, scores from best as n;
+        fetched := array(
+            select l.ctid from chunk_lexemes as l
+            where l.collection_id = any(scope) and l.lexemes @@ fetching limit guard
+        );
     end if;
+    if rarest is not null then
+        fetched := fetched || array(
+            select l.ctid from chunk_lexemes as l join chunks as c using (chunk_id)
+            where l.lexemes @@ rarest and (filter is null or c.metadata @@ filter)
+                and (everything or l.collection_id = any(scope))
+            limit guard / 3
+        );
+    end if;
+
+    with scored as (
+        select l.chunk_id, (
+            select sum(t.idf * f.tf * (k1 + 1)
+                / (f.tf + k1 * (1 - b + b * l.length / mean_length)))
+            from unnest(terms, idfs) as t (term, idf),
+                lateral (select occurrences_of(l.lexemes, t.term) offset 0) as f (tf)
+        ) as score
+        from chunk_lexemes as l where l.ctid = any(fetched)
+    ), best as (select * from scored as s order by s.score desc, s.chunk_id limit wanted)
+    select array_agg(n.chunk_id), array_agg(n.score) into chunk_ids, scores from best as n;
 end
 $$;
 
