@@ -77,16 +77,14 @@ class Chunk:
 
     def context(self, title: str) -> str:
         """The line that tells what the chunk is about: title and headings, without repeats."""
-        parts: list[str] = []
-        for part in (title, *self.heading_path):
-            if part and part not in parts:
-                parts.append(part)
-        return " > ".join(parts)
+        return " > ".join(dict.fromkeys(part for part in (title, *self.heading_path) if part))
 
     def text_to_embed(self, title: str) -> str:
-        """What the embedder sees: the content, with the line that tells what it is about."""
-        context = self.context(title)
-        return f"{context}\n{self.content}" if context else self.content
+        """What the embedder sees: the content, after what it does not itself begin with of the
+        context. (The lexical index takes all of it: words of a title weigh more.)"""
+        parts = dict.fromkeys(part for part in (title, *self.heading_path) if part)
+        missing = [part for part in parts if part not in self.content[: len(part) + 100]]
+        return "\n".join((" > ".join(missing), self.content)) if missing else self.content
 
 
 @dataclass(frozen=True, slots=True)
