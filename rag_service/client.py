@@ -1,0 +1,256 @@
+"""A typed client of the HTTP API: what the UI uses, and scripts may."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+Json = dict[str, Any]
+
+
+class ServiceError(Exception):
+    """The service answered with a problem; `detail` is one clear sentence."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+
+
+class ServiceAway(Exception):
+    """The service does not answer; the message says where it was looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerReply:
+    """The shapes inside are the API's own: see its OpenAPI document."""
+
+    answer_id: str
+    answer: str
+    declined: bool
+    citations: list[Json]
+    passages: list[Json]
+    release_id: str
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    complete: bool = True
+    dropped_citations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PassagesEvent:
+    passages: list[Json]
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaEvent:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CitationsEvent:
+    citations: list[Json]
+
+
+@dataclass(frozen=True, slots=True)
+class DoneEvent:
+    answer: AnswerReply
+
+
+AnswerEvent = PassagesEvent | DeltaEvent | CitationsEvent | DoneEvent
+
+
+class Client:
+    """Synchronous; every call raises ServiceError or ServiceAway. Close it, or use it in `with`."""
+
+    def __init__(self, base_url: str, *, timeout_s: float = 60.0) -> None:
+        self.base_url = base_url.rstrip("/")
+        # The service is named explicitly: a proxy from the environment is not for it.
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, trust_env=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        mode: str = "hybrid",
+        collection: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> Json:
+        body = {"query": query, "k": k, "mode": mode, "collection": collection, "filter": filter}
+        return self._json("POST", "/v1/search", json=body)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        k: int = 5,
+        collection: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        history: Sequence[Mapping[str, str]] = (),
+    ) -> AnswerReply:
+        body = _question(question, k, collection, filter, history)
+        return _answer(self._json("POST", "/v1/answers", json=body))
+
+    def ask_stream(
+        self,
+        question: str,
+        *,
+        k: int = 5,
+        collection: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        history: Sequence[Mapping[str, str]] = (),
+    ) -> Iterator[AnswerEvent]:
+        """The answer as it comes; ends with a DoneEvent, or raises."""
+        body = _question(question, k, collection, filter, history) | {"stream": True}
+        with self._errors(), self._http.stream("POST", "/v1/answers", json=body) as response:
+            if response.is_error:
+                response.read()
+                raise _problem(response)
+            for name, data in _server_sent_events(response.iter_lines()):
+                event = _event(name, data)
+                if event is not None:
+                    yield event
+
+    def documents(
+        self, *, collection: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Json:
+        parameters = {"collection": collection, "limit": limit, "after": after}
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._json("GET", "/v1/documents", params=given)
+
+    def document(self, document_id: str) -> Json:
+        return self._json("GET", f"/v1/documents/{document_id}")
+
+    def delete_document(self, document_id: str) -> None:
+        with self._errors():
+            response = self._http.delete(f"/v1/documents/{document_id}")
+        if response.is_error:
+            raise _problem(response)
+
+    def add_text(
+        self,
+        text: str,
+        *,
+        source: str,
+        title: str | None = None,
+        collection: str = "default",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Json:
+        body = {
+            "text": text,
+            "source": source,
+            "title": title,
+            "collection": collection,
+            "metadata": dict(metadata or {}),
+        }
+        return self._json("POST", "/v1/documents", json=body)
+
+    def upload(self, files: Sequence[tuple[str, bytes]], *, collection: str = "default") -> Json:
+        parts = [("files", (name, content)) for name, content in files]
+        return self._json("POST", "/v1/documents", files=parts, data={"collection": collection})
+
+    def collections(self) -> list[str]:
+        names: list[str] = self._json("GET", "/v1/collections")["collections"]
+        return names
+
+    def ready(self) -> bool:
+        """Whether the service can answer now; False as well where nothing listens."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.HTTPError:
+            return False
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Json:
+        with self._errors():
+            response = self._http.request(method, path, **arguments)
+        if response.is_error:
+            raise _problem(response)
+        body: Json = response.json()
+        return body
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise ServiceAway(
+                f"The service at {self.base_url} did not answer in time: try again."
+            ) from error
+        except httpx.HTTPError as error:
+            raise ServiceAway(
+                f"The service at {self.base_url} does not answer: start it with `make run`."
+            ) from error
+
+
+def _question(
+    question: str,
+    k: int,
+    collection: str | None,
+    filter: Mapping[str, Any] | None,
+    history: Sequence[Mapping[str, str]],
+) -> Json:
+    return {
+        "question": question,
+        "k": k,
+        "collection": collection,
+        "filter": filter,
+        "history": [dict(turn) for turn in history],
+    }
+
+
+def _answer(body: Json) -> AnswerReply:
+    return AnswerReply(**{name: body[name] for name in AnswerReply.__slots__ if name in body})
+
+
+def _problem(response: httpx.Response) -> ServiceError:
+    try:
+        body = response.json()
+        return ServiceError(response.status_code, body["title"], body["detail"])
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(
+            response.status_code, response.reason_phrase, "The service gave no reason."
+        )
+
+
+def _server_sent_events(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:
+    """(event, data) by the HTML standard's server-sent events, as far as the API uses them."""
+    name, data = "message", []
+    for line in lines:
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            yield name, json.loads("\n".join(data))
+            name, data = "message", []
+
+
+def _event(name: str, data: Json) -> AnswerEvent | None:
+    match name:
+        case "passages":
+            return PassagesEvent(data["passages"])
+        case "delta":
+            return DeltaEvent(data["text"])
+        case "citations":
+            return CitationsEvent(data["citations"])
+        case "done":
+            return DoneEvent(_answer(data))
+        case "error":
+            raise ServiceError(data["status"], data["title"], data["detail"])
+        case _:
+            return None
