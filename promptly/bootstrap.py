@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from model_pipeline.domain import Embedder
+from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
+from model_pipeline.domain import Embedder
 from model_pipeline.embedding.factory import open_embedder
 from model_pipeline.errors import ConfigurationError
+from model_pipeline.ingest import Ingest
 from model_pipeline.store.connect import open_async_pool, open_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
@@ -18,6 +21,7 @@ from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
 from promptly.settings import Settings
 from rag_service.answer import Answerer
+from rag_service.api.services import IngestReport, Limits, Services, Upload
 from rag_service.generate.extractive import Extractive
 from rag_service.retrieve import Retriever
 
@@ -48,6 +52,13 @@ def splitter(embedder: Embedder) -> Splitter:
     return Splitter(embedder.count_tokens, max_tokens=embedder.max_tokens)
 
 
+@contextmanager
+def ingesting(settings: Settings) -> Iterator[Ingest]:
+    with store(settings) as documents:
+        encoder = embedder(settings)
+        yield Ingest(documents, encoder, splitter(encoder))
+
+
 @dataclass(frozen=True, slots=True)
 class Answering:
     """What a question needs, from the embedder to the answer."""
@@ -56,6 +67,7 @@ class Answering:
     retriever: Retriever
     answerer: Answerer
     store: PgRetriever
+    executor: Executor
 
 
 @asynccontextmanager
@@ -69,6 +81,39 @@ async def answering(settings: Settings, conninfo: str) -> AsyncIterator[Answerin
         async with open_async_pool(conninfo, min_size=1, max_size=settings.pool_size) as pool:
             passages = PgRetriever(pool)
             retriever = Retriever(encoder, passages, executor)
-            generator = Extractive(encoder)
+            generator = Extractive(encoder, executor)
             answerer = Answerer(retriever, generator, release_id=f"{generator.name}/{encoder.name}")
-            yield Answering(encoder, retriever, answerer, passages)
+            yield Answering(encoder, retriever, answerer, passages, executor)
+
+
+@asynccontextmanager
+async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]:
+    """Everything the HTTP API needs, open for as long as it serves."""
+    async with answering(settings, conninfo) as parts:
+        with open_pool(conninfo, min_size=1, max_size=4) as pool:
+            documents = PgStore(pool)
+            ingest = Ingest(documents, parts.embedder, splitter(parts.embedder))
+            limits = Limits(
+                upload_bytes=settings.upload_bytes,
+                request_timeout_s=settings.request_timeout_s,
+                allowed_hosts=settings.allowed_hosts,
+            )
+            yield Services(
+                retriever=parts.retriever,
+                answerer=parts.answerer,
+                documents=documents,
+                ingest=partial(_ingest_uploads, ingest),
+                ready=parts.store.ping,
+                limits=limits,
+            )
+
+
+def _ingest_uploads(ingest: Ingest, uploads: Sequence[Upload], collection: str) -> IngestReport:
+    found = [
+        from_text(one.name, one.content, title=one.title, metadata=one.metadata)
+        if one.text
+        else from_bytes(one.name, one.content)
+        for one in uploads
+    ]
+    summary = ingest.run_found(found, collection=collection)
+    return IngestReport(summary.new, summary.changed, summary.unchanged, summary.failures)

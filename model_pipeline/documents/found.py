@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class Found:
     `source` is the name it is known by; the same target gives the same source on every run.
     `origin` is the target it was found under. `path` is where it lies, None for what is no file;
     `root` is the folder that the target opened: includes may not reach far outside of it.
+    `title` and `metadata` are what is known beside the file; they win over what it says itself.
     """
 
     source: str
@@ -22,6 +24,8 @@ class Found:
     read_bytes: Callable[[], bytes]
     path: Path | None = None
     root: Path | None = None
+    title: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -107,8 +111,14 @@ def from_bytes(
     return Found(source, origin, known, lambda: content)
 
 
+def from_text(
+    source: str, content: bytes, *, title: str | None, metadata: Mapping[str, Any]
+) -> Found:
+    """A text handed in: `source` tells its format where it has a known extension."""
+    known = format_of(source)
+    format = known if known in ("html", "rst", "text") else "markdown"
+    return Found(source, "text", format, lambda: content, title=title, metadata=metadata)
+
+
 def unknown_format(source: str) -> str:
-    return (
-        f"{source} has an extension that is not read: give one of "
-        f"{', '.join(sorted(FORMATS))}."
-    )
+    return f"{source} has an extension that is not read: give one of {', '.join(sorted(FORMATS))}."

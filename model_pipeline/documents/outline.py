@@ -47,9 +47,7 @@ class TextBuilder:
             self._parts.append("\n\n")
             self._length += 2
         self._parts.append(text)
-        self._blocks.append(
-            Section(self._length, self._length + len(text), self._outline.path)
-        )
+        self._blocks.append(Section(self._length, self._length + len(text), self._outline.path))
         self._length += len(text)
 
     @property

@@ -47,10 +47,16 @@ def read(found: Found, fields: FieldNames, *, limits: ReadLimits) -> Iterator[Do
     except Exception as error:
         # Parsers raise whatever a damaged file makes them stumble over.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UnreadableDocument(f"{found.source} is damaged or not {found.format}: {reason}") from error
+        raise UnreadableDocument(
+            f"{found.source} is damaged or not {found.format}: {reason}"
+        ) from error
     if not document.content.strip():
         raise UnreadableDocument(f"{found.source} is empty: it has no text.")
-    yield replace(document, metadata={"format": found.format, **document.metadata})
+    yield replace(
+        document,
+        title=found.title or document.title,
+        metadata={"format": found.format, **document.metadata, **found.metadata},
+    )
 
 
 def _bytes(found: Found, limits: ReadLimits) -> bytes:

@@ -109,9 +109,7 @@ class _Graph:
         # Not the fused SkipLayerNormalization: its CPU kernel takes twice the time of these two.
         added = self._node("Add", [self._linear(inner, prefix + "dense."), skipped], domain="")
         norm = [added, *self._norm(prefix + "LayerNorm.")]
-        return self._node(
-            "LayerNormalization", norm, domain="", axis=-1, epsilon=self._epsilon
-        )
+        return self._node("LayerNormalization", norm, domain="", axis=-1, epsilon=self._epsilon)
 
     def _linear(self, inputs: str, prefix: str) -> str:
         """x @ W.T + b; the runtime folds the sum into the quantised product."""

@@ -10,7 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from model_pipeline.documents.found import FieldNames
 from model_pipeline.domain import DEFAULT_COLLECTION
-from model_pipeline.ingest import Ingest, IngestSummary
+from model_pipeline.ingest import IngestSummary
 from promptly import bootstrap
 from promptly.cli.output import JsonFlag, err, out, print_json, safe
 from promptly.settings import read_settings
@@ -44,10 +44,9 @@ def ingest(
     """Read documents, and make them searchable; unchanged ones are skipped."""
     settings = read_settings()
     fields = FieldNames(id=id_field, title=title_field, content=content_field)
-    with bootstrap.store(settings) as store, _progress(hidden=as_json) as bar:
-        encoder = bootstrap.embedder(settings)
+    with bootstrap.ingesting(settings) as run, _progress(hidden=as_json) as bar:
         task = bar.add_task("", total=None)
-        summary = Ingest(store, encoder, bootstrap.splitter(encoder)).run(
+        summary = run.run(
             paths,
             collection=collection,
             sync=sync,

@@ -37,11 +37,7 @@ SUPPORT = 0.52
 COVERAGE_SHARE = 0.3
 
 STOPWORDS = frozenset(
-    "a an and are as at be been being but by can could did do does doing for from get had has have "
-    "how i if in into is it its may me might must my of on or our shall should so some such than "
-    "that the their them then there these they this those to us was we were what when where which "
-    "while who whom whose why will with would you your about any between during each given it's "
-    "one use used using tell explain describe please".split()
+    ["a", "an", "and", "are", "as", "at", "be", "been", "being", "but", "by", "can", "could", "did", "do", "does", "doing", "for", "from", "get", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "may", "me", "might", "must", "my", "of", "on", "or", "our", "shall", "should", "so", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "about", "any", "between", "during", "each", "given", "it's", "one", "use", "used", "using", "tell", "explain", "describe", "please"]
 )
 WORD = re.compile(r"[^\W_]+")
 DANGLING = re.compile(
@@ -54,7 +50,9 @@ ASKS_FOR_CODE = re.compile(
     r"\b(code|example|syntax|snippet|command|script|grammar|sample|curl)\b", re.IGNORECASE
 )
 LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
-MARKS = re.compile(r"\*\*|__|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s*\{[#.][\w\s.-]*\}")
+MARKS = re.compile(
+    r"\*\*|__|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s*\{[#.][\w\s.-]*\}"
+)
 TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
 BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 NUMBER_MARK = re.compile(r"\[\d{1,3}\](?:_|\([^)]*\))?")
@@ -241,8 +239,10 @@ def _widened(
     if pieces[first].kind == "item":
         return _list_around(first, passage.content, pieces)
     if candidate.text.endswith(":") and last + 1 < len(pieces):
-        while last + 1 < len(pieces) and pieces[last + 1].kind == "item" and (
-            last - first < MAX_LIST_ITEMS
+        while (
+            last + 1 < len(pieces)
+            and pieces[last + 1].kind == "item"
+            and (last - first < MAX_LIST_ITEMS)
         ):
             last += 1
     if DANGLING.match(candidate.text) and first > 0 and pieces[first - 1].kind == "text":

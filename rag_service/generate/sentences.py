@@ -20,7 +20,9 @@ HEADING = re.compile(r"^#{1,6}\s")
 ADORNMENT = re.compile(r"^([=\-~^\"*+#:.`_])\1{2,}\s*$")
 ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,3}[.)])\s+\S")
 INDENTED = re.compile(r"^(?: {3,}|\t)\S")
-CODE_MARKS = re.compile(r"::=|[{};]\s*$|^\s*(?:>>>|\$|def |class |import |from |return |if .*:$)|=\s|\w\(")
+CODE_MARKS = re.compile(
+    r"::=|[{};]\s*$|^\s*(?:>>>|\$|def |class |import |from |return |if .*:$)|=\s|\w\("
+)
 
 
 @dataclass(frozen=True, slots=True)

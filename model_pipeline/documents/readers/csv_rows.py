@@ -28,7 +28,9 @@ def read_table(found: Found, content: bytes, limits: ReadLimits) -> Document:
 
 def read_rows(found: Found, content: bytes, fields: FieldNames) -> Iterator[Document | Failed]:
     header, rows = _open(found, content)
-    missing = [name for name in (fields.id, fields.title, fields.content) if name and name not in header]
+    missing = [
+        name for name in (fields.id, fields.title, fields.content) if name and name not in header
+    ]
     if missing:
         raise UnreadableDocument(
             f"{found.source} has no column {missing[0]!r}: it has {', '.join(header)[:300]}."

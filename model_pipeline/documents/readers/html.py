@@ -16,9 +16,7 @@ UNSEEN = (
     "button, select, head, [hidden], [aria-hidden=true]"
 )
 BLOCKS = frozenset(
-    "address article blockquote body center dd details dialog div dl dt fieldset figcaption figure "
-    "header hr html li main ol p section summary table tbody td tfoot th thead tr ul pre "
-    "h1 h2 h3 h4 h5 h6 br".split()
+    ["address", "article", "blockquote", "body", "center", "dd", "details", "dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "header", "hr", "html", "li", "main", "ol", "p", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "br"]
 )
 SPACES = re.compile(r"[ \t\n\f\r\u00a0]+")
 CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
@@ -26,7 +24,9 @@ CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]+)", re.IGN
 
 def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
     tree = LexborHTMLParser(_text(content, found.source))
-    title = SPACES.sub(" ", tree.css_first("title").text()).strip() if tree.css_first("title") else ""
+    title = (
+        SPACES.sub(" ", tree.css_first("title").text()).strip() if tree.css_first("title") else ""
+    )
     for node in tree.css(UNSEEN):
         node.decompose(recursive=True)
     walker = _Walker()
@@ -84,7 +84,9 @@ class _Walker:
                 if tag in BLOCKS:
                     self._flush()
                 stack.append((node, True))
-                stack.extend((child, False) for child in reversed(list(node.iter(include_text=True))))
+                stack.extend(
+                    (child, False) for child in reversed(list(node.iter(include_text=True)))
+                )
         self._flush()
         self._flush_items()
 

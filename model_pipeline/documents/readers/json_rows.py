@@ -35,14 +35,18 @@ def documents(
     """(line number, row) to documents; also what CSV rows go through."""
     seen: set[str] = set()
     parsed = (_parse(found, number, row, fields) for number, row in rows)
-    for source, group in groupby(parsed, key=lambda item: item.source if isinstance(item, Failed) else item[0]):
+    for source, group in groupby(
+        parsed, key=lambda item: item.source if isinstance(item, Failed) else item[0]
+    ):
         members = list(group)
         yield from (item for item in members if isinstance(item, Failed))
         good = [item for item in members if not isinstance(item, Failed)]
         if not good:
             continue
         if source in seen:
-            reason = f"{found.source}: the id {source!r} comes again further down: ids must be unique."
+            reason = (
+                f"{found.source}: the id {source!r} comes again further down: ids must be unique."
+            )
             yield Failed(source, reason, found.origin)
             continue
         seen.add(source)
@@ -122,7 +126,9 @@ def _metadata(row: Mapping[str, Any], used: set[str | None]) -> dict[str, Any]:
     if isinstance(inner, Mapping):
         del rest["metadata"]
         rest = {**inner, **rest}
-    return {clean(str(key)): _clean_value(value) for key, value in rest.items() if value is not None}
+    return {
+        clean(str(key)): _clean_value(value) for key, value in rest.items() if value is not None
+    }
 
 
 def _clean_value(value: Any) -> Any:

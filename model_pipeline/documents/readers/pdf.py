@@ -42,7 +42,9 @@ def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
             for level, title in headings.get(number, []) or _page(number, headings):
                 builder.place(level, title)
             for paragraph in BLANK_LINES.split(clean(page.extract_text() or "")):
-                builder.block("\n".join(line.rstrip() for line in paragraph.strip("\n").split("\n")))
+                builder.block(
+                    "\n".join(line.rstrip() for line in paragraph.strip("\n").split("\n"))
+                )
             if len(builder.text) > limits.file_bytes:
                 raise UnreadableDocument(f"{found.source} unpacks to too much text: split it.")
         pages = len(reader.pages)

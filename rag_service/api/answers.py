@@ -1,0 +1,100 @@
+"""POST /v1/answers: whole, or as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic_core import to_json
+from starlette.responses import Response, StreamingResponse
+
+from model_pipeline.domain import Turn
+from rag_service.answer import CitationsVerified, Delta, Done, Event, PassagesFound
+from rag_service.api import problems
+from rag_service.api.replies import reply
+from rag_service.api.schemas import (
+    AnswerModel,
+    AnswerRequest,
+    from_answer,
+    from_citation,
+    from_passage,
+)
+from rag_service.api.services import Services
+
+STREAM_HEADERS = {"X-Accel-Buffering": "no"}  # proxies would hold the pieces back
+DESCRIPTION = """
+An answer from the documents alone. Each citation's quote was found, character for character, in the
+passage it names; where nothing supports an answer, `declined` is true.
+
+With `stream: true` the reply is `text/event-stream`, with the events `passages` (`{"passages",
+"complete"}`), `delta` (`{"text"}`), `citations` (`{"citations"}`), `done` (the whole answer, as
+without streaming) and, in place of what would have followed, `error` (a problem).
+"""
+
+
+def answer_routes(services: Services) -> APIRouter:
+    routes = APIRouter(tags=["answers"])
+    limit_s = services.limits.request_timeout_s
+
+    @routes.post(
+        "/v1/answers",
+        response_model=AnswerModel,
+        summary="Answer a question",
+        description=DESCRIPTION,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def answer(body: AnswerRequest, request: Request) -> Response:
+        arguments: dict[str, Any] = {
+            "k": body.k,
+            "collection": body.collection,
+            "filter": body.filter,
+            "history": [Turn(turn.role, turn.content) for turn in body.history],
+        }
+        if not body.stream:
+            async with asyncio.timeout(limit_s):
+                return reply(
+                    from_answer(await services.answerer.answer(body.question, **arguments))
+                )
+        events = services.answerer.stream(body.question, **arguments)
+        # What goes wrong before the first event is still told by the status.
+        async with asyncio.timeout(limit_s):
+            first = await anext(events)
+        return StreamingResponse(
+            _encoded(first, events, limit_s, problems.request_id(request)),
+            media_type="text/event-stream",
+            headers=STREAM_HEADERS,
+        )
+
+    return routes
+
+
+async def _encoded(
+    first: Event, events: AsyncIterator[Event], limit_s: float, request_id: str
+) -> AsyncIterator[bytes]:
+    yield _event(first)
+    try:
+        async with asyncio.timeout(limit_s):
+            async for event in events:
+                yield _event(event)
+    except Exception as error:
+        problem = problems.of(error, request_id)
+        yield b"event: error\ndata: " + problems.encoded(problem) + b"\n\n"
+
+
+def _event(event: Event) -> bytes:
+    match event:
+        case PassagesFound(passages, complete):
+            data = {"passages": [from_passage(one) for one in passages], "complete": complete}
+            return _message(b"passages", data)
+        case Delta(text):
+            return _message(b"delta", {"text": text})
+        case CitationsVerified(citations):
+            return _message(b"citations", {"citations": [from_citation(one) for one in citations]})
+        case Done(answer):
+            return _message(b"done", from_answer(answer))
+
+
+def _message(name: bytes, data: dict[str, Any]) -> bytes:
+    return b"event: " + name + b"\ndata: " + to_json(data) + b"\n\n"

@@ -1,0 +1,139 @@
+"""/v1/documents and /v1/collections."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from model_pipeline.errors import InvalidInput
+from rag_service.api.replies import reply, since
+from rag_service.api.schemas import (
+    CollectionList,
+    DocumentDetail,
+    DocumentList,
+    IngestReply,
+    TextRequest,
+    from_chunk,
+    from_document,
+    from_report,
+)
+from rag_service.api.services import Services, Upload
+
+MAX_FILES = 50
+ADD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": TextRequest.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "maxItems": MAX_FILES,
+                            "items": {"type": "string", "format": "binary"},
+                        },
+                        "collection": {"type": "string", "default": "default"},
+                    },
+                },
+            },
+        },
+    }
+}
+
+
+def document_routes(services: Services) -> APIRouter:
+    routes = APIRouter(tags=["documents"])
+    one_at_a_time = asyncio.Lock()
+
+    @routes.get("/v1/documents", response_model=DocumentList, summary="List documents")
+    async def list_documents(
+        collection: Annotated[str | None, Query(max_length=200)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        after: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,
+    ) -> Response:
+        """By id, page by page."""
+        started = time.perf_counter()
+        if collection is not None and "\0" in collection:
+            raise InvalidInput("A collection's name has no NUL character: remove it.")
+        found = await run_in_threadpool(
+            services.documents.list_documents, collection=collection, limit=limit, after=after
+        )
+        last = str(found[-1].document_id) if len(found) == limit else None
+        documents = [from_document(document) for document in found]
+        return reply({"documents": documents, "next": last, "timings_ms": since(started)})
+
+    @routes.get(
+        "/v1/documents/{document_id}", response_model=DocumentDetail, summary="Show a document"
+    )
+    async def show_document(document_id: UUID) -> Response:
+        """A document with its chunks in order; joined, they are its text."""
+        started = time.perf_counter()
+        summary, chunks = await run_in_threadpool(services.documents.get_document, document_id)
+        body = {**from_document(summary), "chunks": [from_chunk(chunk) for chunk in chunks]}
+        return reply({**body, "timings_ms": since(started)})
+
+    @routes.delete("/v1/documents/{document_id}", status_code=204, summary="Delete a document")
+    async def delete_document(document_id: UUID) -> Response:
+        """With its chunks; it is gone from every later search."""
+        await run_in_threadpool(services.documents.delete_document, document_id)
+        return Response(status_code=204)
+
+    @routes.post(
+        "/v1/documents",
+        response_model=IngestReply,
+        summary="Add documents",
+        openapi_extra=ADD_BODY,
+    )
+    async def add_documents(request: Request) -> Response:
+        """A text as JSON, or files as a multipart form; the same source replaces what it was."""
+        started = time.perf_counter()
+        uploads, collection = await _uploads(request)
+        async with one_at_a_time:
+            report = await run_in_threadpool(services.ingest, uploads, collection)
+        return reply({**from_report(report), "timings_ms": since(started)})
+
+    @routes.get("/v1/collections", response_model=CollectionList, summary="List collections")
+    async def list_collections() -> Response:
+        """Their names, in order."""
+        started = time.perf_counter()
+        names = await run_in_threadpool(services.documents.collections)
+        return reply({"collections": names, "timings_ms": since(started)})
+
+    return routes
+
+
+async def _uploads(request: Request) -> tuple[Sequence[Upload], str]:
+    """What to ingest and into which collection, from either kind of body."""
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        async with request.form(max_files=MAX_FILES, max_fields=10) as form:
+            files = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
+            if not files:
+                raise InvalidInput("The form has no files: send them in the field 'files'.")
+            collection = form.get("collection") or "default"
+            uploads = [Upload(part.filename or "upload", await part.read()) for part in files]
+            return uploads, str(collection)
+    text = _text(await request.body())
+    content = text.text.encode("utf-8", "replace")
+    upload = Upload(text.source, content, text.title, text.metadata, text=True)
+    return [upload], text.collection
+
+
+def _text(body: bytes) -> TextRequest:
+    try:
+        return TextRequest.model_validate_json(body)
+    except ValidationError as error:
+        details: list[Any] = error.errors(include_input=False, include_context=False)
+        raise RequestValidationError(details) from error

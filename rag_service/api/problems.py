@@ -1,0 +1,116 @@
+"""Every error as RFC 9457 problem+json: one clear sentence, never a traceback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from model_pipeline.errors import PromptlyError, Unavailable
+from rag_service.api.schemas import Problem as ProblemModel
+
+__all__ = ["ProblemModel", "body", "encoded", "install", "of", "request_id", "response"]
+
+MEDIA_TYPE = "application/problem+json"
+SHOWN_CHARACTERS = 80
+log = structlog.get_logger()
+
+
+def body(status: int, title: str, detail: str, request_id: str) -> dict[str, Any]:
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+    }
+
+
+def of(error: Exception, request_id: str) -> dict[str, Any]:
+    """The problem that `error` is; one that nobody foresaw is logged, and told without details."""
+    if isinstance(error, PromptlyError):
+        return body(error.status, error.title, error.message, request_id)
+    if isinstance(error, TimeoutError):
+        detail = "The request took too long and was stopped: try again, or ask for less."
+        return body(503, "Temporarily unavailable", detail, request_id)
+    log.error("unexpected error", request_id=request_id, exc_info=error)
+    detail = f"The service failed on this request: report it with the id {request_id}."
+    return body(500, "Something went wrong", detail, request_id)
+
+
+def encoded(problem: Mapping[str, Any]) -> bytes:
+    """JSON in ASCII: what a client sent may come back in it, whatever it was."""
+    return json.dumps(problem).encode("ascii")
+
+
+def response(problem: Mapping[str, Any], error: Exception | None = None) -> Response:
+    headers = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif problem["status"] == 503:
+        headers["Retry-After"] = "2"
+    return Response(encoded(problem), problem["status"], headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    async def failed(request: Request, error: Exception) -> Response:
+        return response(of(error, request_id(request)), error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        detail = sentence(error.errors())
+        return response(body(422, "Invalid input", detail, request_id(request)))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, PromptlyError):
+            # FastAPI takes whatever happens while a body is read for a body that cannot be read.
+            return await failed(request, error.__cause__)
+        title = HTTPStatus(error.status_code).phrase
+        detail = _HTTP.get(error.status_code, str(error.detail))
+        reply = response(body(error.status_code, title, detail, request_id(request)))
+        reply.headers.update(error.headers or {})
+        return reply
+
+    app.add_exception_handler(PromptlyError, failed)
+    app.add_exception_handler(TimeoutError, failed)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+
+
+def request_id(request: Request) -> str:
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def sentence(errors: Sequence[Mapping[str, Any]]) -> str:
+    """The first of pydantic's errors as one sentence; the others would follow once it is mended."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    kind = first["type"]
+    if kind == "json_invalid":
+        return "The body is not JSON: send an object with the fields of the API's documentation."
+    if kind == "extra_forbidden":
+        return f"There is no field {_shown(place)}: remove it."
+    if kind == "missing":
+        return f"The field {_shown(place)} is missing: add it." if place else "The body is missing."
+    reason = str(first["msg"]).removeprefix("Input ")
+    return f"The field {_shown(place)} {reason}." if place else f"The body {reason}."
+
+
+def _shown(text: str) -> str:
+    clean = text.encode("ascii", "backslashreplace").decode()
+    return repr(clean if len(clean) <= SHOWN_CHARACTERS else clean[:SHOWN_CHARACTERS] + "...")
+
+
+_HTTP = {
+    404: "There is nothing at this address: see /docs for what there is.",
+    405: "This address does not take this method: see /docs for what it takes.",
+    400: "The request's body cannot be read: send JSON, or a multipart form with files.",
+}

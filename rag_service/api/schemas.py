@@ -1,0 +1,268 @@
+"""The API's shapes, and how the domain's nouns become them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_pipeline.domain import Answer, Citation, DocumentSummary, Passage, SearchResult
+from model_pipeline.store.pg_store import StoredChunk
+from rag_service.api.services import IngestReport
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+K = Annotated[int, Field(ge=1, le=100, description="How many passages.")]
+Collection = Annotated[Name | None, Field(description="Only this collection; null means all.")]
+Filter = Annotated[
+    dict[str, Any] | None,
+    Field(
+        description='Only chunks whose metadata match, e.g. `{"lang": "en"}`, '
+        '`{"year": {"gte": 2020}}`, `{"tag": {"in": ["a", "b"]}}`, `{"tags": {"contains": "x"}}`, '
+        '`{"any": [...]}`, `{"all": [...]}`, `{"not": {...}}`.',
+        examples=[None],
+    ),
+]
+Timings = Annotated[dict[str, float], Field(description="Milliseconds per stage.")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchRequest(Strict):
+    query: Annotated[
+        str, Field(max_length=8_000, examples=["When are default parameter values evaluated?"])
+    ]
+    k: K = 10
+    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    collection: Collection = None
+    filter: Filter = None
+    diversity: Annotated[
+        float | None, Field(ge=0, le=1, description="Trade relevance for variety; null is off.")
+    ] = None
+
+
+class TurnModel(Strict):
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Field(max_length=20_000)]
+
+
+class AnswerRequest(Strict):
+    question: Annotated[
+        str, Field(max_length=8_000, examples=["When are default parameter values evaluated?"])
+    ]
+    k: K = 5
+    collection: Collection = None
+    filter: Filter = None
+    history: Annotated[
+        list[TurnModel], Field(max_length=100, description="What was said before, oldest first.")
+    ] = []
+    stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
+
+
+class PassageModel(BaseModel):
+    chunk_id: UUID
+    document_id: UUID
+    source: str
+    title: str
+    heading_path: list[str]
+    content: str
+    metadata: dict[str, Any]
+    start: Annotated[int, Field(description="Its place in the document, in characters.")]
+    score: float
+    dense_score: Annotated[float | None, Field(description="Cosine similarity.")]
+    lexical_score: Annotated[float | None, Field(description="BM25.")]
+
+
+class SearchReply(BaseModel):
+    passages: list[PassageModel]
+    complete: Annotated[
+        bool, Field(description="False when the search stopped early, so that more may match.")
+    ]
+    timings_ms: Timings
+
+
+class CitationModel(BaseModel):
+    n: Annotated[int, Field(description="Its number in the answer, shown as [n].")]
+    quote: Annotated[str, Field(description="Exactly what stands at [start, end) of the document.")]
+    chunk_id: UUID
+    document_id: UUID
+    source: str
+    title: str
+    heading_path: list[str]
+    start: int
+    end: int
+
+
+class AnswerModel(BaseModel):
+    answer_id: UUID
+    answer: str
+    declined: Annotated[bool, Field(description="True when the documents hold no answer.")]
+    citations: list[CitationModel]
+    passages: list[PassageModel]
+    release_id: str
+    dropped_citations: int
+    complete: bool
+    timings_ms: Timings
+
+
+class DocumentModel(BaseModel):
+    document_id: UUID
+    collection: str
+    source: str
+    title: str
+    metadata: dict[str, Any]
+    chunk_count: int
+    content_hash: str
+    updated_at: str
+
+
+class DocumentList(BaseModel):
+    documents: list[DocumentModel]
+    next: Annotated[UUID | None, Field(description="Give it as `after` for the next page.")]
+    timings_ms: Timings
+
+
+class ChunkModel(BaseModel):
+    chunk_id: UUID
+    ordinal: int
+    start: int
+    heading_path: list[str]
+    content: str
+
+
+class DocumentDetail(DocumentModel):
+    chunks: Annotated[list[ChunkModel], Field(description="Joined, they are the document.")]
+    timings_ms: Timings
+
+
+class TextRequest(Strict):
+    text: Annotated[str, Field(min_length=1, examples=["# Opening hours\n\nMonday to Friday."])]
+    source: Annotated[str, Field(min_length=1, max_length=1_000, examples=["hours.md"])]
+    title: Annotated[str | None, Field(max_length=1_000)] = None
+    collection: Name = "default"
+    metadata: dict[str, Any] = {}
+
+
+class FailureModel(BaseModel):
+    source: str
+    reason: str
+
+
+class IngestReply(BaseModel):
+    new: int
+    changed: int
+    unchanged: int
+    failed: int
+    failures: list[FailureModel]
+    timings_ms: Timings
+
+
+class CollectionList(BaseModel):
+    collections: list[str]
+    timings_ms: Timings
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="One sentence: what is wrong, and what to do.")]
+    request_id: str
+
+
+def from_passage(passage: Passage) -> dict[str, Any]:
+    return {
+        "chunk_id": str(passage.chunk_id),
+        "document_id": str(passage.document_id),
+        "source": passage.source,
+        "title": passage.title,
+        "heading_path": list(passage.heading_path),
+        "content": passage.content,
+        "metadata": dict(passage.metadata),
+        "start": passage.start,
+        "score": passage.score,
+        "dense_score": passage.dense_score,
+        "lexical_score": passage.lexical_score,
+    }
+
+
+def from_result(result: SearchResult) -> dict[str, Any]:
+    return {
+        "passages": [from_passage(passage) for passage in result.passages],
+        "complete": result.complete,
+        "timings_ms": rounded(result.timings_ms),
+    }
+
+
+def from_citation(citation: Citation) -> dict[str, Any]:
+    return {
+        "n": citation.n,
+        "quote": citation.quote,
+        "chunk_id": str(citation.chunk_id),
+        "document_id": str(citation.document_id),
+        "source": citation.source,
+        "title": citation.title,
+        "heading_path": list(citation.heading_path),
+        "start": citation.start,
+        "end": citation.end,
+    }
+
+
+def from_answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer_id": str(answer.answer_id),
+        "answer": answer.answer,
+        "declined": answer.declined,
+        "citations": [from_citation(citation) for citation in answer.citations],
+        "passages": [from_passage(passage) for passage in answer.passages],
+        "release_id": answer.release_id,
+        "dropped_citations": answer.dropped_citations,
+        "complete": answer.complete,
+        "timings_ms": rounded(answer.timings_ms),
+    }
+
+
+def from_document(document: DocumentSummary) -> dict[str, Any]:
+    return {
+        "document_id": str(document.document_id),
+        "collection": document.collection,
+        "source": document.source,
+        "title": document.title,
+        "metadata": dict(document.metadata),
+        "chunk_count": document.chunk_count,
+        "content_hash": document.content_hash,
+        "updated_at": document.updated_at,
+    }
+
+
+def from_chunk(chunk: StoredChunk) -> dict[str, Any]:
+    return {
+        "chunk_id": str(chunk.chunk_id),
+        "ordinal": chunk.ordinal,
+        "start": chunk.start,
+        "heading_path": list(chunk.heading_path),
+        "content": chunk.content,
+    }
+
+
+def from_report(report: IngestReport) -> dict[str, Any]:
+    return {
+        "new": report.new,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "failed": len(report.failures),
+        "failures": [{"source": source, "reason": why} for source, why in report.failures],
+    }
+
+
+def rounded(timings: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in timings.items()}

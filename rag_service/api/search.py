@@ -1,0 +1,32 @@
+"""POST /v1/search."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from rag_service.api.replies import reply
+from rag_service.api.schemas import SearchReply, SearchRequest, from_result
+from rag_service.api.services import Services
+
+
+def search_routes(services: Services) -> APIRouter:
+    routes = APIRouter(tags=["search"])
+
+    @routes.post("/v1/search", response_model=SearchReply, summary="Find passages")
+    async def search(request: SearchRequest) -> Response:
+        """The passages nearest to a query: by meaning, by words, or both fused by rank."""
+        async with asyncio.timeout(services.limits.request_timeout_s):
+            result = await services.retriever.retrieve(
+                request.query,
+                k=request.k,
+                mode=request.mode,
+                collection=request.collection,
+                filter=request.filter,
+                diversity=request.diversity,
+            )
+        return reply(from_result(result))
+
+    return routes

@@ -1,0 +1,100 @@
+"""What the API needs from the outside, as ports: the composition root hands the real ones in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from model_pipeline.domain import Answer, DocumentSummary, SearchMode, SearchResult, Turn
+from model_pipeline.store.pg_store import StoredChunk
+from rag_service.answer import Event
+
+
+class Retrieving(Protocol):
+    async def retrieve(
+        self,
+        query: str,
+        *,
+        k: int,
+        mode: SearchMode,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+        diversity: float | None,
+    ) -> SearchResult: ...
+
+
+class Answering(Protocol):
+    async def answer(
+        self,
+        question: str,
+        *,
+        k: int,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+        history: Sequence[Turn],
+    ) -> Answer: ...
+
+    def stream(
+        self,
+        question: str,
+        *,
+        k: int,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+        history: Sequence[Turn],
+    ) -> AsyncIterator[Event]: ...
+
+
+class Documents(Protocol):
+    """Synchronous: the API calls it in threads."""
+
+    def list_documents(
+        self, *, collection: str | None, limit: int, after: UUID | None
+    ) -> list[DocumentSummary]: ...
+    def get_document(self, document_id: UUID) -> tuple[DocumentSummary, list[StoredChunk]]: ...
+    def delete_document(self, document_id: UUID) -> None: ...
+    def collections(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One document to ingest. `title` and `metadata` are for texts; a file brings its own."""
+
+    name: str
+    content: bytes
+    title: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """Counts are documents; `failures` have (source, reason)."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    failures: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    question_characters: int = 8_000
+    body_bytes: int = 1_000_000
+    upload_bytes: int = 50_000_000
+    request_timeout_s: float = 30.0
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    retriever: Retrieving
+    answerer: Answering
+    documents: Documents
+    ingest: Callable[[Sequence[Upload], str], IngestReport]
+    """(uploads, collection): synchronous, called in a thread, one at a time."""
+    ready: Callable[[], Awaitable[None]]
+    """Raises where the service cannot answer."""
+    limits: Limits = field(default_factory=Limits)
