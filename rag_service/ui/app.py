@@ -1,0 +1,48 @@
+"""The page. Served by `launch.command`; the service's address is its argument."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+from rag_service.ui import chat, citations, clicks, conversation, passage, service, sidebar, welcome
+
+DEFAULT_API_URL = "http://127.0.0.1:8000"
+# The service's own limit on a question.
+MAX_QUESTION = 8_000
+
+
+def main(api_url: str) -> None:
+    st.set_page_config(page_title="Promptly", page_icon=":material/auto_stories:")
+    st.html(Path(__file__).with_name("style.css"))
+    client = service.connect(api_url)
+    try:
+        overview = service.overview(client)
+    except service.ServiceError as error:
+        overview = None
+        if not conversation.turns():
+            away(error)
+    scope = sidebar.show(client, overview or service.Overview((), ()))
+    placeholder = "Ask a question" if scope else "Mend the filter in the sidebar first"
+    question = st.chat_input(
+        placeholder, max_chars=MAX_QUESTION, disabled=scope is None, submit_mode="stop", key="ask"
+    )
+    if question and scope:
+        conversation.ask(question, scope)
+    clicked = clicks.listen()
+    if conversation.turns():
+        chat.show(client)
+    elif overview:
+        welcome.show(overview, scope)
+    if clicked:
+        passage.open_clicked(client, clicked)
+
+
+def away(error: service.ServiceError) -> None:
+    st.html(citations.notice_html("error", str(error)))
+    st.button("Retry", icon=":material/refresh:", key="retry")
+
+
+main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_API_URL)

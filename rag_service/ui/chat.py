@@ -1,0 +1,95 @@
+"""The conversation: questions, answers as they come, their sources, and what went wrong."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import StopException
+
+from rag_service.client import Client
+from rag_service.ui import citations, conversation, service
+from rag_service.ui.conversation import Turn
+
+# Seconds between two paints of a growing answer: smooth to the eye, light for the browser.
+PAINT_EVERY_S = 0.04
+USER, ASSISTANT = ":material/person:", ":material/auto_stories:"
+
+
+def show(client: Client) -> None:
+    for index, turn in enumerate(conversation.turns()):
+        with st.chat_message("user", avatar=USER):
+            st.html(citations.question_html(turn.question, str(turn.scope)))
+        with st.chat_message("assistant", avatar=ASSISTANT):
+            slot = st.empty()
+            if turn.pending:
+                _stream(client, turn, index, slot)
+            _show_outcome(turn, index, slot)
+
+
+def _stream(client: Client, turn: Turn, index: int, slot: DeltaGenerator) -> None:
+    """Fills `turn` and shows it growing. A rerun in between leaves it pending: it is asked anew."""
+    turn.partial = ""
+    painted = 0.0
+    slot.html(_waiting("Searching the documents"))
+    try:
+        for event, data in service.ask_stream(
+            client, turn.question, turn.scope, conversation.history(index)
+        ):
+            if event == "passages":
+                slot.html(_waiting(f"Reading {_passages(len(data))}"))
+            elif event == "delta":
+                turn.partial += data
+                if time.monotonic() - painted > PAINT_EVERY_S:
+                    painted = time.monotonic()
+                    slot.html(
+                        citations.answer_html(turn.partial, turn=index, citations=(), live=True)
+                    )
+            elif event == "done":
+                turn.answer = data
+                return
+        turn.error = "The answer broke off before its end."
+    except service.ServiceError as error:
+        turn.error = str(error)
+    except StopException:
+        turn.stopped = True
+        raise
+
+
+def _show_outcome(turn: Turn, index: int, slot: DeltaGenerator) -> None:
+    if turn.answer is None:
+        _show_failure(turn, index, slot)
+    elif turn.answer["declined"]:
+        slot.html(citations.notice_html("calm", str(turn.answer["answer"])))
+        if turn.answer["passages"]:
+            st.html(citations.nearest_html(turn.answer["passages"], turn=index))
+    else:
+        found = turn.answer["citations"]
+        slot.html(citations.answer_html(turn.answer["answer"], turn=index, citations=found))
+        if found:
+            st.html(citations.sources_html(found, turn=index))
+    if turn.answer is not None and (measured := citations.timings(turn.answer)):
+        st.html(f'<div class="p-timings">{citations.escape(measured)}</div>')
+
+
+def _show_failure(turn: Turn, index: int, slot: DeltaGenerator) -> None:
+    if turn.partial:
+        slot.html(citations.answer_html(turn.partial, turn=index, citations=()))
+    with st.container():
+        if turn.stopped:
+            st.html(citations.notice_html("calm", "You stopped this answer."))
+        else:
+            st.html(citations.notice_html("error", turn.error))
+        label = "Ask again" if turn.stopped else "Retry"
+        st.button(label, key=f"again-{index}", icon=":material/refresh:", on_click=turn.ask_again)
+
+
+def _waiting(text: str) -> str:
+    return (
+        f'<div class="p-waiting" role="status">{citations.escape(text)}<i></i><i></i><i></i></div>'
+    )
+
+
+def _passages(count: int) -> str:
+    return "1 passage" if count == 1 else f"{count} passages"

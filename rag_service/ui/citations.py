@@ -1,0 +1,201 @@
+"""Answers, citations and passages as HTML. Whatever a document or a person wrote is escaped here.
+
+Nothing is rendered as Markdown: a document that holds an image, a link, a tag or `$x$` shows them
+as the characters they are. What can be clicked carries `data-open`, which `clicks` listens for.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = Mapping[str, Any]
+
+# A marker follows a word and a space, or another marker; `rows[1]` is an index.
+_MARKER = re.compile(r"(?<![\w)\"'])\[(\d{1,3})\]|(?<=[\w)\"'][.!?])\[(\d{1,3})\]")
+_FENCE = re.compile(r"```[\w+-]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
+_INLINE_CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+
+
+def escape(text: object) -> str:
+    """`text` as inert HTML; what UTF-8 cannot carry becomes a question mark."""
+    whole = str(text).encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+    return html.escape(whole, quote=True)
+
+
+def answer_html(answer: str, *, turn: int, citations: Sequence[Json], live: bool = False) -> str:
+    """The answer with its [n] as chips. While it is `live`, chips show but do not open yet."""
+    numbers = {int(one["n"]): one for one in citations}
+
+    def prose(text: str) -> str:
+        parts: list[str] = []
+        at = 0
+        for match in _MARKER.finditer(text):
+            n = int(match[1] or match[2])
+            if not live and n not in numbers:
+                continue
+            parts.append(_code(text[at : match.start()].rstrip(" ")))
+            parts.append(_chip(n, turn=turn, citation=None if live else numbers[n]))
+            at = match.end()
+        return "".join([*parts, _code(text[at:])])
+
+    pieces: list[str] = []
+    at = 0
+    for fence in _FENCE.finditer(answer):
+        pieces.append(prose(answer[at : fence.start()]))
+        pieces.append(f"<pre><code>{escape(fence[1])}</code></pre>")
+        at = fence.end()
+    pieces.append(prose(answer[at:].rstrip()))
+    caret = '<span class="p-caret" aria-hidden="true"></span>' if live else ""
+    return f'<div class="p-answer" dir="auto">{"".join(pieces)}{caret}</div>'
+
+
+def _code(text: str) -> str:
+    at, parts = 0, []
+    for match in _INLINE_CODE.finditer(text):
+        parts += [escape(text[at : match.start()]), f"<code>{escape(match[2])}</code>"]
+        at = match.end()
+    return "".join([*parts, escape(text[at:])])
+
+
+def _chip(n: int, *, turn: int, citation: Json | None) -> str:
+    if citation is None:
+        return f'<span class="p-chip">{n}</span>'
+    where = escape(place(citation))
+    return (
+        f'<button type="button" class="p-chip" data-open="{turn}:c:{n}" '
+        f'aria-label="Open source {n}: {where}" title="{where}">{n}</button>'
+    )
+
+
+def place(found: Json) -> str:
+    """Where a citation or passage stands: the document, then the headings, without repeats."""
+    parts: list[str] = []
+    for part in (name(found), *found.get("heading_path", ())):
+        if part and part not in parts:
+            parts.append(str(part))
+    return " › ".join(parts)
+
+
+def name(found: Json) -> str:
+    return str(found.get("title") or found.get("source") or "Untitled")
+
+
+def sources_html(citations: Sequence[Json], *, turn: int) -> str:
+    """The list under an answer: one card for each citation."""
+    cards = [_card(one, f"{turn}:c:{one['n']}", str(one["n"]), one["quote"]) for one in citations]
+    return _list("Sources", cards)
+
+
+def nearest_html(passages: Sequence[Json], *, turn: int, shown: int = 3) -> str:
+    """What is offered where the documents hold no answer."""
+    cards = [
+        _card(one, f"{turn}:p:{index}", "", one["content"])
+        for index, one in enumerate(passages[:shown])
+    ]
+    return _list("Nearest passages", cards)
+
+
+def _list(title: str, cards: Sequence[str]) -> str:
+    items = "".join(f"<li>{card}</li>" for card in cards)
+    return f'<section class="p-sources"><h4>{title}</h4><ul>{items}</ul></section>'
+
+
+def _card(found: Json, opens: str, number: str, text: str) -> str:
+    headings = " › ".join(str(part) for part in found.get("heading_path", ()) if part)
+    origin = str(found.get("source", ""))
+    under = " · ".join(part for part in (headings, origin) if part and part != name(found))
+    badge = f'<span class="p-number">{number}</span>' if number else ""
+    return (
+        f'<button type="button" class="p-card" data-open="{escape(opens)}">{badge}'
+        '<span class="p-card-body">'
+        f'<span class="p-card-name" dir="auto">{escape(name(found))}</span>'
+        f'<span class="p-card-where" dir="auto">{escape(under)}</span>'
+        f'<span class="p-card-quote" dir="auto">{escape(" ".join(text.split())[:400])}</span>'
+        "</span></button>"
+    )
+
+
+def quote_span(
+    content: str, *, content_start: int | None, citation: Json
+) -> tuple[int, int] | None:
+    """Where the citation's quote stands in `content`, whose first character is `content_start`."""
+    quote = str(citation["quote"])
+    if content_start is not None:
+        start = int(citation["start"]) - content_start
+        if start >= 0 and content[start : start + len(quote)] == quote:
+            return start, start + len(quote)
+    start = content.find(quote)
+    return (start, start + len(quote)) if quote and start >= 0 else None
+
+
+def passage_html(
+    content: str, span: tuple[int, int] | None, *, before: str = "", after: str = ""
+) -> str:
+    """The passage with the quote marked, between its dimmed neighbours."""
+    start, end = span or (0, 0)
+    marked = f'<mark id="p-quote" tabindex="-1">{escape(content[start:end])}</mark>' if span else ""
+    inner = f"{escape(content[:start])}{marked}{escape(content[end:])}"
+    return (
+        '<div class="p-passage" dir="auto">'
+        f'<span class="p-around">{escape(before)}</span>{inner}'
+        f'<span class="p-around">{escape(after)}</span></div>'
+    )
+
+
+def where_html(found: Json) -> str:
+    """The head of an opened passage: document, headings, source."""
+    steps = "".join(f"<li>{escape(part)}</li>" for part in found.get("heading_path", ()) if part)
+    trail = f'<ol class="p-trail" aria-label="Headings">{steps}</ol>' if steps else ""
+    return (
+        f'<div class="p-where" dir="auto"><strong>{escape(name(found))}</strong>'
+        f'<span class="p-origin">{escape(found.get("source", ""))}</span>{trail}</div>'
+    )
+
+
+def question_html(question: str, scope: str = "") -> str:
+    note = f'<div class="p-scope">{escape(scope)}</div>' if scope else ""
+    return f'<div class="p-question" dir="auto">{escape(question)}</div>{note}'
+
+
+def document_html(document: Json) -> str:
+    parts = [document["collection"], document["source"], _counted(document["chunk_count"])]
+    return (
+        f'<div class="p-document" dir="auto"><span>{escape(name(document))}</span>'
+        f"<small>{escape(' · '.join(parts))}</small></div>"
+    )
+
+
+def _counted(chunks: int) -> str:
+    return "1 passage" if chunks == 1 else f"{chunks:,} passages"
+
+
+def notice_html(kind: str, text: str, detail: str = "") -> str:
+    """A calm box: `kind` is calm, warning or error."""
+    role = "alert" if kind == "error" else "status"
+    more = f'<span class="p-detail" dir="auto">{escape(detail)}</span>' if detail else ""
+    return (
+        f'<div class="p-notice p-{kind}" role="{role}"><span dir="auto">{escape(text)}</span>'
+        f"{more}</div>"
+    )
+
+
+def timings(answer: Json) -> str:
+    """`answered in 84 ms · search 4 ms`, from the stages that the service measured."""
+    stages = answer.get("timings_ms") or {}
+    parts = [f"answered in {_duration(stages['total'])}"] if "total" in stages else []
+    parts += [f"{one} {_duration(stages[one])}" for one in ("embed", "search") if one in stages]
+    dropped = int(answer.get("dropped_citations") or 0)
+    if dropped:
+        parts.append(f"{dropped} {'quote' if dropped == 1 else 'quotes'} left out: not found again")
+    if answer.get("complete") is False:
+        parts.append("the search stopped early")
+    return " · ".join(parts)
+
+
+def _duration(milliseconds: float) -> str:
+    if milliseconds >= 1000:
+        return f"{milliseconds / 1000:.1f} s"
+    return f"{milliseconds:.0f} ms" if milliseconds >= 1 else "under 1 ms"

@@ -1,0 +1,175 @@
+"""What the UI asks of the service, through its client: every failure is one sentence to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import streamlit as st
+
+from rag_service.client import (
+    CitationsEvent,
+    Client,
+    DeltaEvent,
+    DoneEvent,
+    PassagesEvent,
+    ServiceAway,
+)
+from rag_service.client import ServiceError as Refused
+from rag_service.ui.conversation import Scope
+
+Json = dict[str, Any]
+
+# How many documents the page knows by name, and how many one request lists.
+KNOWN_DOCUMENTS = 1_000
+LISTED_AT_ONCE = 100
+# Chunks shown before and after an opened passage.
+AROUND = 2
+FRESH_FOR_S = 15
+
+
+class ServiceError(Exception):
+    """What went wrong, as one sentence for the reader. `away`: nothing answers at the address."""
+
+    def __init__(self, message: str, *, away: bool = False) -> None:
+        super().__init__(message)
+        self.away = away
+
+
+class File(Protocol):
+    name: str
+
+    def getvalue(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is stored. `more` says that there are more documents than the ones listed."""
+
+    collections: tuple[str, ...]
+    documents: tuple[Json, ...]
+    more: bool = False
+
+    @property
+    def metadata_keys(self) -> list[str]:
+        return sorted({key for one in self.documents for key in one["metadata"]})
+
+
+@st.cache_resource(show_spinner=False)
+def connect(api_url: str) -> Client:
+    """One client for all sessions: it holds a pool of connections and no state of its own."""
+    return Client(api_url)
+
+
+def overview(client: Client) -> Overview:
+    """Raises ServiceError."""
+    found, more = documents(client, None)
+    try:
+        return Overview(tuple(_collections(client.base_url)), tuple(found), more)
+    except (ServiceAway, Refused, ValueError) as error:
+        raise _said(error, client) from error
+
+
+def documents(client: Client, collection: str | None) -> tuple[list[Json], bool]:
+    """The first documents, and whether there are more. Raises ServiceError."""
+    try:
+        return _documents(client.base_url, collection)
+    except (ServiceAway, Refused, ValueError) as error:
+        raise _said(error, client) from error
+
+
+@st.cache_data(ttl=FRESH_FOR_S, show_spinner=False)
+def _collections(api_url: str) -> list[str]:
+    return sorted(connect(api_url).collections())
+
+
+@st.cache_data(ttl=FRESH_FOR_S, show_spinner=False)
+def _documents(api_url: str, collection: str | None) -> tuple[list[Json], bool]:
+    found: list[Json] = []
+    after = None
+    while len(found) < KNOWN_DOCUMENTS:
+        page = connect(api_url).documents(collection=collection, limit=LISTED_AT_ONCE, after=after)
+        found += page["documents"]
+        after = page["next"]
+        if after is None:
+            return found, False
+    return found, True
+
+
+def forget() -> None:
+    """What is stored has changed: ask again."""
+    _collections.clear()
+    _documents.clear()
+
+
+def ask_stream(
+    client: Client, question: str, scope: Scope, history: Sequence[dict[str, str]]
+) -> Iterator[tuple[str, Any]]:
+    """(passages, list), (delta, text), (citations, list), (done, answer). Raises ServiceError."""
+    try:
+        for event in client.ask_stream(
+            question,
+            k=scope.k,
+            collection=scope.collection,
+            filter=scope.filter,
+            history=history,
+        ):
+            match event:
+                case PassagesEvent(passages):
+                    yield "passages", passages
+                case DeltaEvent(text):
+                    yield "delta", text
+                case CitationsEvent(found):
+                    yield "citations", found
+                case DoneEvent(answer):
+                    yield "done", asdict(answer)
+    except (ServiceAway, Refused, ValueError) as error:
+        raise _said(error, client) from error
+
+
+def surroundings(client: Client, found: Json) -> tuple[str, str, int, str]:
+    """The text before, the chunk's own text and its start, the text after. Raises ServiceError."""
+    try:
+        chunks = client.document(found["document_id"])["chunks"]
+    except (ServiceAway, Refused, ValueError) as error:
+        raise _said(error, client) from error
+    for at, chunk in enumerate(chunks):
+        if chunk["chunk_id"] == found["chunk_id"]:
+            before = "".join(one["content"] for one in chunks[max(0, at - AROUND) : at])
+            after = "".join(one["content"] for one in chunks[at + 1 : at + 1 + AROUND])
+            return before, chunk["content"], chunk["start"], after
+    raise ServiceError("This passage has changed since it was cited: ask again to see it anew.")
+
+
+def upload(client: Client, file: File, collection: str) -> str:
+    """What became of the file, in a word or two. Raises ServiceError."""
+    try:
+        report = client.upload([(file.name, file.getvalue())], collection=collection)
+    except (ServiceAway, Refused, ValueError) as error:
+        raise _said(error, client) from error
+    if report["failures"]:
+        raise ServiceError(" ".join(one["reason"] for one in report["failures"]))
+    for outcome in ("new", "changed", "unchanged"):
+        count = report[outcome]
+        if count:
+            words = {"new": "added", "changed": "replaced", "unchanged": "already there"}
+            return words[outcome] if count == 1 else f"{words[outcome]} ({count} documents)"
+    return "nothing in it to add"
+
+
+def delete(client: Client, document_id: str) -> None:
+    """Raises ServiceError."""
+    try:
+        client.delete_document(document_id)
+    except (ServiceAway, Refused, ValueError) as error:
+        raise _said(error, client) from error
+    forget()
+
+
+def _said(error: Exception, client: Client) -> ServiceError:
+    if isinstance(error, ServiceAway):
+        return ServiceError(str(error), away=True)
+    if isinstance(error, Refused):
+        return ServiceError(error.detail)
+    return ServiceError(f"What answers at {client.base_url} is not Promptly: look at its address.")
