@@ -44,7 +44,7 @@ class IngestSummary:
 
 @dataclass(slots=True)
 class _Seen:
-    """What this run came across: sources by origin, and the origins that --sync must leave alone."""
+    """What this run came across: sources by origin, and origins that --sync must leave alone."""
 
     sources: dict[str, set[str]] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)

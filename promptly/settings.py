@@ -1,4 +1,4 @@
-"""All settings, read once from the environment (prefix PROMPTLY_) and `.env`, passed down as values."""
+"""All settings, read once from the environment (PROMPTLY_...) and `.env`, passed down as values."""
 
 from __future__ import annotations
 

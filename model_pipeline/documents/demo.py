@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from model_pipeline.documents.found import Found
 
@@ -14,5 +15,4 @@ def documents() -> Iterator[Found]:
     from pydoc_data.topics import topics
 
     for topic, text in sorted(topics.items()):
-        content = text.encode("utf-8")
-        yield Found(f"python/{topic}", TARGET, "rst", lambda content=content: content)
+        yield Found(f"python/{topic}", TARGET, "rst", partial(str.encode, text))

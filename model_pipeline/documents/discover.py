@@ -1,4 +1,4 @@
-"""Targets (files, folders, globs, URLs) to readable files. One that fails never stops the others."""
+"""Targets (files, folders, globs, URLs) to readable files. One that fails stops no other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _local(target: str) -> Iterator[Found | Failed]:
 
 
 def _glob(path: Path, origin: str) -> Iterator[Found | Failed]:
-    matches = sorted(glob.glob(str(path), recursive=True))
+    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute ones too
     if not matches:
         yield Failed(str(path), f"{path} matches no file.", origin)
     for match in map(Path, matches):

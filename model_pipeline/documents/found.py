@@ -43,7 +43,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class FieldNames:
-    """Which fields of a JSONL or CSV row hold its id, title and text; None looks for usual names."""
+    """The fields of a JSONL or CSV row with its id, title and text; None looks for usual names."""
 
     id: str | None = None
     title: str | None = None

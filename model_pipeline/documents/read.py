@@ -1,4 +1,4 @@
-"""Files to documents, by format. Everything a reader may stumble over becomes one clear sentence."""
+"""Files to documents, by format. Whatever a reader stumbles over becomes one clear sentence."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from model_pipeline.domain import Chunk, Document
 
@@ -92,14 +93,14 @@ class Splitter:
     def _cut(
         self, text: str, start: int, end: int, limit: int, separators: Sequence[re.Pattern[str]]
     ) -> Iterator[tuple[int, int, int]]:
-        """(start, end, weight) of parts of at most `limit`; each level of separators counts once."""
+        """(start, end, weight) of parts of at most `limit`; a level of separators counts once."""
         if not separators:
             for at in range(start, end, limit):
                 yield at, min(at + limit, end), min(limit, end - at)
             return
         ends = [match.end() for match in separators[0].finditer(text, start, end)]
         bounds = [start, *(at for at in ends if start < at < end), end]
-        parts = list(zip(bounds, bounds[1:], strict=False))
+        parts = list(pairwise(bounds))
         weights = self._weights([text[a:b] for a, b in parts])
         opened, total = start, 0
         for (a, b), weight in zip(parts, weights, strict=True):
@@ -131,7 +132,8 @@ def _pack(
     text: str, pieces: Sequence[_Piece], budgets: dict[tuple[str, ...], int]
 ) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Neighbours under one heading together, as many as fit."""
-    start, end, path, weight = 0, 0, (), 0
+    start, end, weight = 0, 0, 0
+    path: tuple[str, ...] = ()
     for piece in pieces:
         under = piece.path[: len(path)] == path
         joins = end == start or (piece.path == path or (under and weight <= SMALL_TOKENS))

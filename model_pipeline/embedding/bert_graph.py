@@ -3,7 +3,8 @@
 Operators are ONNX Runtime's fused ones (embeddings + norm, attention, GELU), so that its
 quantiser finds them; mean pooling (Reimers and Gurevych 2019) and the L2 norm are in the graph.
 
-Inputs:  input_ids, attention_mask, both int32 [batch, tokens].   Output: vectors, float32 [batch, hidden].
+Inputs: input_ids and attention_mask, both int32 [batch, tokens].
+Output: vectors, float32 [batch, hidden], each of length 1.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -182,8 +181,8 @@ def _make(folder: Path, graph: Path) -> None:
             )
             digest = hashlib.sha256(quantised.read_bytes()).hexdigest()
             (work / "sum").write_text(digest, encoding="ascii")
-            os.replace(quantised, graph)
-            os.replace(work / "sum", _sum_file(graph))
+            quantised.replace(graph)
+            (work / "sum").replace(_sum_file(graph))
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:

@@ -44,7 +44,7 @@ def checked(folder: Path, name: str) -> Path:
         ) from error
     if found != SHA256[name]:
         raise ConfigurationError(
-            f"The embedder's file {path} is not the published one (sha256 {found[:12]}..., expected "
-            f"{SHA256[name][:12]}...): reinstall the package."
+            f"The embedder's file {path} is not the published one (its sha256 is {found[:12]}..., "
+            f"expected {SHA256[name][:12]}...): reinstall the package."
         )
     return path

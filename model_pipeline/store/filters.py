@@ -43,7 +43,7 @@ class _Compiler:
 
     def group(self, filter: object, *, depth: int) -> str:
         if not isinstance(filter, Mapping) or not filter:
-            raise InvalidInput(f"A filter must be a JSON object {FORM}, not {_shown(filter)}.")
+            raise InvalidInput(f"A filter must be an object {FORM}, not {_shown(filter)}.")
         if depth > MAX_DEPTH:
             raise InvalidInput(
                 f"The filter is nested more than {MAX_DEPTH} levels deep: flatten it."
@@ -78,7 +78,7 @@ class _Compiler:
         if operator in COMPARISONS:
             if isinstance(wanted, bool) or not isinstance(wanted, int | float | str):
                 raise InvalidInput(
-                    f'The filter on "{key}" compares with {_shown(wanted)}: give a number or a string.'
+                    f'The filter on "{key}" compares with {_shown(wanted)}: give a number or string.'
                 )
             return f"{field} {COMPARISONS[str(operator)]} {_literal(wanted, key)}"
         if operator == "eq":
@@ -119,16 +119,16 @@ def _literal(value: object, key: str) -> str:
             raise InvalidInput(
                 f'A text in the filter on "{key[:50]}" is over {MAX_TEXT} characters.'
             )
-        if not value or "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            if value:
-                raise InvalidInput("A text in the filter has characters that cannot be stored.")
+        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            raise InvalidInput("A text in the filter has characters that cannot be stored.")
         return json.dumps(value, ensure_ascii=False)
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, int | float) and value == value and abs(value) < 1e300:
         return json.dumps(value)
     raise InvalidInput(
-        f'The filter on "{key[:50]}" has {_shown(value)}: give a string, number, true, false or null.'
+        f'The filter on "{key[:50]}" has {_shown(value)}: give a string, number, true, false '
+        "or null."
     )
 
 

@@ -115,7 +115,7 @@ def _services(settings: Settings, environment: dict[str, str]) -> Iterator[Seque
         for name, (command, address, health) in commands.items():
             log = logs / f"{name.lower()}.log"
             with log.open("wb") as output:
-                # A session of its own: Ctrl-C reaches this process alone, which stops them in order.
+                # A session of its own: Ctrl-C reaches this process alone, and it stops the rest.
                 process = subprocess.Popen(  # noqa: S603
                     command,
                     stdin=subprocess.DEVNULL,

@@ -37,7 +37,13 @@ SUPPORT = 0.52
 COVERAGE_SHARE = 0.3
 
 STOPWORDS = frozenset(
-    ["a", "an", "and", "are", "as", "at", "be", "been", "being", "but", "by", "can", "could", "did", "do", "does", "doing", "for", "from", "get", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "may", "me", "might", "must", "my", "of", "on", "or", "our", "shall", "should", "so", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "about", "any", "between", "during", "each", "given", "it's", "one", "use", "used", "using", "tell", "explain", "describe", "please"]
+    """
+    a an and are as at be been being but by can could did do does doing for from get had has have
+    how i if in into is it its may me might must my of on or our shall should so some such than that
+    the their them then there these they this those to us was we were what when where which while
+    who whom whose why will with would you your about any between during each given one use used
+    using tell explain describe please
+    """.split()
 )
 WORD = re.compile(r"[^\W_]+")
 DANGLING = re.compile(
@@ -278,4 +284,4 @@ def _sentence(text: str) -> str:
     """`text` ending as a sentence does."""
     text = text.rstrip(" ;:,")
     text = text[:1].upper() + text[1:] if text[:1].islower() and text[1:2].islower() else text
-    return text if text.endswith((".", "!", "?", "…", '."', ".)")) else text + "."
+    return text if text.rstrip("\"'”’)*").endswith((".", "!", "?", "…")) else text + "."

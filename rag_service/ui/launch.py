@@ -11,13 +11,13 @@ APP = Path(__file__).with_name("app.py")
 MAX_UPLOAD_MB = 200
 
 
-def command(api_url: str, port: int, *, address: str = "127.0.0.1") -> list[str]:
+def command(api_url: str, port: int, *, host: str = "127.0.0.1") -> list[str]:
     """The argument vector that serves the UI on `port`, asking the service at `api_url`.
 
     Everything is set by flags: Streamlit would else read the working directory's configuration.
     """
     options: dict[str, str] = {
-        "server.address": address,
+        "server.address": host,
         "server.port": str(port),
         "server.headless": "true",
         "server.showEmailPrompt": "false",

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 # How many documents the page knows by name, and how many one request lists.
 KNOWN_DOCUMENTS = 1_000
-LISTED_AT_ONCE = 100
+LISTED_AT_ONCE = 500
 # Chunks shown before and after an opened passage.
 AROUND = 2
 FRESH_FOR_S = 15

@@ -1,4 +1,4 @@
-"""CSV: one document with a block for each row; or, where the text's column is named, one for each."""
+"""CSV: one document, a block for each row; or, with the text's column named, a document."""
 
 from __future__ import annotations
 

@@ -16,7 +16,11 @@ UNSEEN = (
     "button, select, head, [hidden], [aria-hidden=true]"
 )
 BLOCKS = frozenset(
-    ["address", "article", "blockquote", "body", "center", "dd", "details", "dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "header", "hr", "html", "li", "main", "ol", "p", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "br"]
+    """
+    address article blockquote body center dd details dialog div dl dt fieldset figcaption figure
+    header hr html li main ol p section summary table tbody td tfoot th thead tr ul pre
+    h1 h2 h3 h4 h5 h6 br
+    """.split()
 )
 SPACES = re.compile(r"[ \t\n\f\r\u00a0]+")
 CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
@@ -24,9 +28,8 @@ CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]+)", re.IGN
 
 def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
     tree = LexborHTMLParser(_text(content, found.source))
-    title = (
-        SPACES.sub(" ", tree.css_first("title").text()).strip() if tree.css_first("title") else ""
-    )
+    heading = tree.css_first("title")
+    title = _flat(heading.text()) if heading else ""
     for node in tree.css(UNSEEN):
         node.decompose(recursive=True)
     walker = _Walker()

@@ -105,8 +105,8 @@ def _parse(found: Found, number: int, row: Any, fields: FieldNames) -> Row | Fai
     title = row.get(title_field) if title_field else None
     metadata = _metadata(row, {id_field, title_field, content_field})
     if len(json.dumps(metadata)) > MAX_METADATA_CHARACTERS:
-        reason = f"{found.source}, row {number} has over {MAX_METADATA_CHARACTERS:,} characters of metadata."
-        return Failed(place, reason, found.origin)
+        most = f"{MAX_METADATA_CHARACTERS:,} characters"
+        return Failed(place, f"{place} has over {most} of metadata.", found.origin)
     return (
         place if identity in (None, "") else clean(str(identity)),
         "" if title is None else clean(str(title)),

@@ -1,7 +1,7 @@
 """Markdown. The content stays Markdown, so that quotes stand in the file as they are.
 
-MkDocs includes such as `{* ../../docs_src/x.py ln[1:5] hl[3] *}` become code blocks with the lines of
-the file they name.
+MkDocs includes such as `{* ../../docs_src/x.py ln[1:5] hl[3] *}` become code blocks with the lines
+of the file they name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
     starts = _line_starts(text)
     outline = Outline()
     title = ""
-    blocks = []
+    blocks: list[Section] = []
     tokens = _PARSER.parse(text)
     for index, token in enumerate(tokens):
         if token.level or token.nesting < 0 or token.map is None:
