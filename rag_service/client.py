@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -45,6 +46,7 @@ class AnswerReply:
 @dataclass(frozen=True, slots=True)
 class PassagesEvent:
     passages: list[Json]
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Client:
         filter: Mapping[str, Any] | None = None,
     ) -> Json:
         body = {"query": query, "k": k, "mode": mode, "collection": collection, "filter": filter}
-        return self._json("POST", "/v1/search", json=body)
+        return self._json("POST", "/v1/search", **_encoded(body))
 
     def ask(
         self,
@@ -104,7 +106,9 @@ class Client:
         history: Sequence[Mapping[str, str]] = (),
     ) -> AnswerReply:
         body = _question(question, k, collection, filter, history)
-        return _answer(self._json("POST", "/v1/answers", json=body))
+        reply = self._json("POST", "/v1/answers", **_encoded(body))
+        with self._expected():
+            return _answer(reply)
 
     def ask_stream(
         self,
@@ -117,14 +121,21 @@ class Client:
     ) -> Iterator[AnswerEvent]:
         """The answer as it comes; ends with a DoneEvent, or raises."""
         body = _question(question, k, collection, filter, history) | {"stream": True}
-        with self._errors(), self._http.stream("POST", "/v1/answers", json=body) as response:
+        with (
+            self._errors(),
+            self._expected(),
+            self._http.stream("POST", "/v1/answers", **_encoded(body)) as response,
+        ):
             if response.is_error:
                 response.read()
                 raise _problem(response)
-            for name, data in _server_sent_events(response.iter_lines()):
+            for name, data in _server_sent_events(response.iter_bytes()):
                 event = _event(name, data)
                 if event is not None:
                     yield event
+                if isinstance(event, DoneEvent):
+                    return
+        raise ServiceAway(f"The answer of {self.base_url} broke off before its end: ask again.")
 
     def documents(
         self, *, collection: str | None = None, limit: int = 100, after: str | None = None
@@ -134,11 +145,11 @@ class Client:
         return self._json("GET", "/v1/documents", params=given)
 
     def document(self, document_id: str) -> Json:
-        return self._json("GET", f"/v1/documents/{document_id}")
+        return self._json("GET", f"/v1/documents/{quote(document_id, safe='')}")
 
     def delete_document(self, document_id: str) -> None:
         with self._errors():
-            response = self._http.delete(f"/v1/documents/{document_id}")
+            response = self._http.delete(f"/v1/documents/{quote(document_id, safe='')}")
         if response.is_error:
             raise _problem(response)
 
@@ -158,14 +169,19 @@ class Client:
             "collection": collection,
             "metadata": dict(metadata or {}),
         }
-        return self._json("POST", "/v1/documents", json=body)
+        return self._json("POST", "/v1/documents", **_encoded(body))
 
     def upload(self, files: Sequence[tuple[str, bytes]], *, collection: str = "default") -> Json:
-        parts = [("files", (name, content)) for name, content in files]
+        # A name from a file system may hold what is no character.
+        parts = [
+            ("files", (name.encode("utf-8", "replace").decode(), content))
+            for name, content in files
+        ]
         return self._json("POST", "/v1/documents", files=parts, data={"collection": collection})
 
     def collections(self) -> list[str]:
-        names: list[str] = self._json("GET", "/v1/collections")["collections"]
+        with self._expected():
+            names: list[str] = self._json("GET", "/v1/collections")["collections"]
         return names
 
     def ready(self) -> bool:
@@ -180,8 +196,21 @@ class Client:
             response = self._http.request(method, path, **arguments)
         if response.is_error:
             raise _problem(response)
-        body: Json = response.json()
+        with self._expected():
+            body: Json = response.json()
         return body
+
+    @contextmanager
+    def _expected(self) -> Iterator[None]:
+        """For reading a reply: one of another shape comes from some other service."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceError(
+                502,
+                "Not Promptly",
+                f"What answers at {self.base_url} is not Promptly: look at its address.",
+            ) from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -191,7 +220,9 @@ class Client:
             raise ServiceAway(
                 f"The service at {self.base_url} did not answer in time: try again."
             ) from error
-        except httpx.HTTPError as error:
+        except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+            raise ServiceAway(f"The service at {self.base_url} broke off: try again.") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServiceAway(
                 f"The service at {self.base_url} does not answer: start it with `make run`."
             ) from error
@@ -227,23 +258,32 @@ def _problem(response: httpx.Response) -> ServiceError:
         )
 
 
-def _server_sent_events(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:
-    """(event, data) by the HTML standard's server-sent events, as far as the API uses them."""
-    name, data = "message", []
-    for line in lines:
-        if line.startswith("event:"):
-            name = line[6:].strip()
-        elif line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            yield name, json.loads("\n".join(data))
-            name, data = "message", []
+def _encoded(body: Json) -> Json:
+    """In ASCII, so that a lone surrogate reaches the service, which says what is wrong with it."""
+    return {
+        "content": json.dumps(body).encode("ascii"),
+        "headers": {"Content-Type": "application/json"},
+    }
+
+
+def _server_sent_events(pieces: Iterable[bytes]) -> Iterator[tuple[str, Json]]:
+    """(event, data) by the HTML standard's server-sent events, as far as the API uses them.
+
+    Lines end at a line feed alone: httpx's own lines end at U+2028 and others as well.
+    """
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            fields = dict(line.partition(b": ")[::2] for line in event.split(b"\n"))
+            if b"data" in fields:
+                yield fields.get(b"event", b"message").decode(), json.loads(fields[b"data"])
 
 
 def _event(name: str, data: Json) -> AnswerEvent | None:
     match name:
         case "passages":
-            return PassagesEvent(data["passages"])
+            return PassagesEvent(data["passages"], data["complete"])
         case "delta":
             return DeltaEvent(data["text"])
         case "citations":

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
-from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from model_pipeline.domain import Turn
 from rag_service.answer import CitationsVerified, Delta, Done, Event, PassagesFound
 from rag_service.api import problems
-from rag_service.api.replies import reply
+from rag_service.api.replies import encoded, reply
 from rag_service.api.schemas import (
     AnswerModel,
     AnswerRequest,
@@ -33,6 +34,13 @@ With `stream: true` the reply is `text/event-stream`, with the events `passages`
 without streaming) and, in place of what would have followed, `error` (a problem).
 """
 
+EVENT_STREAM = {
+    "text/event-stream": {
+        "schema": {"type": "string", "description": "Events, each with one line of JSON as data."},
+        "example": 'event: delta\ndata: {"text":"When the definition is executed [1]."}\n\n',
+    }
+}
+
 
 def answer_routes(services: Services) -> APIRouter:
     routes = APIRouter(tags=["answers"])
@@ -43,7 +51,7 @@ def answer_routes(services: Services) -> APIRouter:
         response_model=AnswerModel,
         summary="Answer a question",
         description=DESCRIPTION,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"description": "The answer.", "content": EVENT_STREAM}},
     )
     async def answer(body: AnswerRequest, request: Request) -> Response:
         arguments: dict[str, Any] = {
@@ -59,10 +67,11 @@ def answer_routes(services: Services) -> APIRouter:
                 )
         events = services.answerer.stream(body.question, **arguments)
         # What goes wrong before the first event is still told by the status.
-        async with asyncio.timeout(limit_s):
+        deadline = asyncio.get_running_loop().time() + limit_s
+        async with asyncio.timeout_at(deadline):
             first = await anext(events)
-        return StreamingResponse(
-            _encoded(first, events, limit_s, problems.request_id(request)),
+        return EventStream(
+            _encoded(first, events, deadline, problems.request_id(request)),
             media_type="text/event-stream",
             headers=STREAM_HEADERS,
         )
@@ -70,17 +79,30 @@ def answer_routes(services: Services) -> APIRouter:
     return routes
 
 
+class EventStream(StreamingResponse):
+    """Stops the work behind it at once when the client leaves."""
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(cast(AsyncGenerator[bytes, None], self.body_iterator)):
+            await super().stream_response(send)
+
+
 async def _encoded(
-    first: Event, events: AsyncIterator[Event], limit_s: float, request_id: str
+    first: Event, events: AsyncIterator[Event], deadline: float, request_id: str
 ) -> AsyncIterator[bytes]:
-    yield _event(first)
-    try:
-        async with asyncio.timeout(limit_s):
-            async for event in events:
+    """`deadline` is the event loop's; only the wait for an event counts, not a slow reader's."""
+    async with aclosing(cast(AsyncGenerator[Event, None], events)):
+        yield _event(first)
+        try:
+            while True:
+                async with asyncio.timeout_at(deadline):
+                    event = await anext(events, None)
+                if event is None:
+                    return
                 yield _event(event)
-    except Exception as error:
-        problem = problems.of(error, request_id)
-        yield b"event: error\ndata: " + problems.encoded(problem) + b"\n\n"
+        except Exception as error:
+            problem = problems.of(error, request_id)
+            yield b"event: error\ndata: " + problems.encoded(problem) + b"\n\n"
 
 
 def _event(event: Event) -> bytes:
@@ -97,4 +119,4 @@ def _event(event: Event) -> bytes:
 
 
 def _message(name: bytes, data: dict[str, Any]) -> bytes:
-    return b"event: " + name + b"\ndata: " + to_json(data) + b"\n\n"
+    return b"event: " + name + b"\ndata: " + encoded(data) + b"\n\n"

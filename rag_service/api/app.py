@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -21,6 +22,23 @@ Errors are `application/problem+json` (RFC 9457) with one sentence in `detail`. 
 the time of its stages in `timings_ms` and `Server-Timing`, and its id in `X-Request-Id`.
 """
 
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": problems.documented(
+        "What is wrong, and what to do.",
+        status=422,
+        title="Invalid input",
+        detail="The field 'k' should be less than or equal to 100.",
+        request_id="5f0c2a",
+    ),
+    "503": problems.documented(
+        "Try again after the seconds in Retry-After.",
+        status=503,
+        title="The database does not answer",
+        detail="The database does not answer: try again shortly.",
+        request_id="5f0c2a",
+    ),
+}
+
 
 def create_app(services: Services) -> FastAPI:
     """The application over `services`, which must be open as long as it serves."""
@@ -28,13 +46,7 @@ def create_app(services: Services) -> FastAPI:
         title="Promptly",
         description=DESCRIPTION,
         version=_version(),
-        responses={
-            "4XX": {
-                "model": problems.ProblemModel,
-                "description": "What is wrong, and what to do.",
-            },
-            "503": {"model": problems.ProblemModel, "description": "Try again after Retry-After."},
-        },
+        responses=PROBLEMS,
     )
     for routes in (search_routes, answer_routes, document_routes, health_routes):
         app.include_router(routes(services))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -13,9 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from model_pipeline.errors import InvalidInput
+from model_pipeline.errors import InvalidInput, Unavailable
 from rag_service.api.replies import reply, since
 from rag_service.api.schemas import (
     CollectionList,
@@ -56,7 +57,8 @@ ADD_BODY = {
 
 def document_routes(services: Services) -> APIRouter:
     routes = APIRouter(tags=["documents"])
-    one_at_a_time = asyncio.Lock()
+    turn = asyncio.Lock()
+    places = asyncio.Semaphore(services.limits.waiting_uploads)
 
     @routes.get("/v1/documents", response_model=DocumentList, summary="List documents")
     async def list_documents(
@@ -100,9 +102,12 @@ def document_routes(services: Services) -> APIRouter:
     async def add_documents(request: Request) -> Response:
         """A text as JSON, or files as a multipart form; the same source replaces what it was."""
         started = time.perf_counter()
-        uploads, collection = await _uploads(request)
-        async with one_at_a_time:
-            report = await run_in_threadpool(services.ingest, uploads, collection)
+        if places.locked():
+            raise Unavailable("Too many documents are waiting: try again shortly.", retry_after_s=5)
+        async with places:
+            uploads, collection = await _uploads(request)
+            async with turn:
+                report = await run_in_threadpool(services.ingest, uploads, collection)
         return reply({**from_report(report), "timings_ms": since(started)})
 
     @routes.get("/v1/collections", response_model=CollectionList, summary="List collections")
@@ -117,14 +122,19 @@ def document_routes(services: Services) -> APIRouter:
 
 async def _uploads(request: Request) -> tuple[Sequence[Upload], str]:
     """What to ingest and into which collection, from either kind of body."""
-    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    kind = request.headers.get("content-type", "").lower().partition(";")[0].strip()
+    if kind == "multipart/form-data":
         async with request.form(max_files=MAX_FILES, max_fields=10) as form:
             files = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
             if not files:
                 raise InvalidInput("The form has no files: send them in the field 'files'.")
             collection = form.get("collection") or "default"
             uploads = [Upload(part.filename or "upload", await part.read()) for part in files]
-            return uploads, str(collection)
+            if not isinstance(collection, str):
+                raise InvalidInput("The field 'collection' is a file: send a name.")
+            return uploads, collection
+    if kind != "application/json":
+        raise HTTPException(415)
     text = _text(await request.body())
     content = text.text.encode("utf-8", "replace")
     upload = Upload(text.source, content, text.title, text.metadata, text=True)
@@ -135,5 +145,7 @@ def _text(body: bytes) -> TextRequest:
     try:
         return TextRequest.model_validate_json(body)
     except ValidationError as error:
-        details: list[Any] = error.errors(include_input=False, include_context=False)
-        raise RequestValidationError(details) from error
+        details = error.errors(include_input=False, include_context=False)
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in details]
+        ) from error

@@ -6,6 +6,7 @@ import asyncio
 
 from fastapi import APIRouter
 
+from model_pipeline.errors import PromptlyError, Unavailable
 from rag_service.api.schemas import Health
 from rag_service.api.services import Services
 
@@ -23,8 +24,13 @@ def health_routes(services: Services) -> APIRouter:
     @routes.get("/readyz", summary="Whether questions can be answered now")
     async def readyz() -> Health:
         """The database and the embedder answer; 503 otherwise."""
-        async with asyncio.timeout(READY_LIMIT_S):
-            await services.ready()
+        try:
+            async with asyncio.timeout(READY_LIMIT_S):
+                await services.ready()
+        except Unavailable:
+            raise
+        except PromptlyError as error:
+            raise Unavailable(error.message, retry_after_s=10) from error
         return Health()
 
     return routes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,9 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from model_pipeline.errors import PromptlyError, Unavailable
-from rag_service.api.schemas import Problem as ProblemModel
-
-__all__ = ["ProblemModel", "body", "encoded", "install", "of", "request_id", "response"]
+from rag_service.api.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN_CHARACTERS = 80
@@ -59,6 +58,12 @@ def response(problem: Mapping[str, Any], error: Exception | None = None) -> Resp
     return Response(encoded(problem), problem["status"], headers, MEDIA_TYPE)
 
 
+def documented(description: str, **example: Any) -> dict[str, Any]:
+    """The problem as a documented response."""
+    content = {"schema": Problem.model_json_schema(), "example": body(**example)}
+    return {"description": description, "content": {MEDIA_TYPE: content}}
+
+
 def install(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> Response:
         return response(of(error, request_id(request)), error)
@@ -74,7 +79,10 @@ def install(app: FastAPI) -> None:
             # FastAPI takes whatever happens while a body is read for a body that cannot be read.
             return await failed(request, error.__cause__)
         title = HTTPStatus(error.status_code).phrase
-        detail = _HTTP.get(error.status_code, str(error.detail))
+        detail = str(error.detail)
+        # What the multipart reader says is for the user; FastAPI's and Starlette's own are not.
+        if error.status_code != 400 or detail == "There was an error parsing the body":
+            detail = _HTTP.get(error.status_code, detail)
         reply = response(body(error.status_code, title, detail, request_id(request)))
         reply.headers.update(error.headers or {})
         return reply
@@ -92,16 +100,22 @@ def request_id(request: Request) -> str:
 def sentence(errors: Sequence[Mapping[str, Any]]) -> str:
     """The first of pydantic's errors as one sentence; the others would follow once it is mended."""
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    place = ".".join(str(part) for part in first["loc"][1:])
     kind = first["type"]
     if kind == "json_invalid":
         return "The body is not JSON: send an object with the fields of the API's documentation."
     if kind == "extra_forbidden":
         return f"There is no field {_shown(place)}: remove it."
+    if not place:
+        return (
+            "The body is not a JSON object: send one, with the header "
+            "'Content-Type: application/json'."
+        )
     if kind == "missing":
-        return f"The field {_shown(place)} is missing: add it." if place else "The body is missing."
-    reason = str(first["msg"]).removeprefix("Input ")
-    return f"The field {_shown(place)} {reason}." if place else f"The body {reason}."
+        return f"The field {_shown(place)} is missing: add it."
+    # "String should have at most 200 characters": what should is the field.
+    reason = re.sub(r"^.*?(?=should )", "", str(first["msg"]))
+    return f"The field {_shown(place)} {reason}."
 
 
 def _shown(text: str) -> str:
@@ -112,5 +126,6 @@ def _shown(text: str) -> str:
 _HTTP = {
     404: "There is nothing at this address: see /docs for what there is.",
     405: "This address does not take this method: see /docs for what it takes.",
+    415: "The body's kind is not taken: send application/json, or multipart/form-data with files.",
     400: "The request's body cannot be read: send JSON, or a multipart form with files.",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,14 @@ from starlette.responses import Response
 def reply(body: Mapping[str, Any], *, status: int = 200) -> Response:
     """`body` has `timings_ms`. Already plain values, so no model validates them once more."""
     timing = ", ".join(f"{name};dur={value:.2f}" for name, value in body["timings_ms"].items())
-    return Response(to_json(body), status, {"Server-Timing": timing}, "application/json")
+    return Response(encoded(body), status, {"Server-Timing": timing}, "application/json")
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return to_json(body)
+    except ValueError:  # metadata nested deeper than it goes
+        return json.dumps(body).encode("ascii")
 
 
 def since(started: float) -> dict[str, float]:

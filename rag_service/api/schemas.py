@@ -24,7 +24,19 @@ Filter = Annotated[
         examples=[None],
     ),
 ]
-Timings = Annotated[dict[str, float], Field(description="Milliseconds per stage.")]
+Timings = Annotated[
+    dict[str, float], Field(description="Milliseconds per stage.", examples=[{"total": 4.2}])
+]
+HeadingPath = Annotated[
+    list[str],
+    Field(description="The headings it stands under.", examples=[["Function definitions"]]),
+]
+Source = Annotated[
+    str, Field(description="The document's name as given at ingest.", examples=["function.md"])
+]
+Title = Annotated[str, Field(examples=["Function definitions"])]
+Metadata = Annotated[dict[str, Any], Field(examples=[{"lang": "en"}])]
+CONTENT = "Default parameter values are evaluated when the function definition is executed."
 
 
 class Strict(BaseModel):
@@ -65,13 +77,13 @@ class AnswerRequest(Strict):
 class PassageModel(BaseModel):
     chunk_id: UUID
     document_id: UUID
-    source: str
-    title: str
-    heading_path: list[str]
-    content: str
-    metadata: dict[str, Any]
+    source: Source
+    title: Title
+    heading_path: HeadingPath
+    content: Annotated[str, Field(examples=[CONTENT])]
+    metadata: Metadata
     start: Annotated[int, Field(description="Its place in the document, in characters.")]
-    score: float
+    score: Annotated[float, Field(description="Orders the passages.")]
     dense_score: Annotated[float | None, Field(description="Cosine similarity.")]
     lexical_score: Annotated[float | None, Field(description="BM25.")]
 
@@ -85,38 +97,47 @@ class SearchReply(BaseModel):
 
 
 class CitationModel(BaseModel):
-    n: Annotated[int, Field(description="Its number in the answer, shown as [n].")]
-    quote: Annotated[str, Field(description="Exactly what stands at [start, end) of the document.")]
+    n: Annotated[int, Field(description="Its number in the answer, shown as [n].", examples=[1])]
+    quote: Annotated[
+        str,
+        Field(
+            description="Exactly what stands at [start, end) of the document.", examples=[CONTENT]
+        ),
+    ]
     chunk_id: UUID
     document_id: UUID
-    source: str
-    title: str
-    heading_path: list[str]
-    start: int
-    end: int
+    source: Source
+    title: Title
+    heading_path: HeadingPath
+    start: Annotated[int, Field(examples=[0])]
+    end: Annotated[int, Field(examples=[len(CONTENT)])]
 
 
 class AnswerModel(BaseModel):
     answer_id: UUID
-    answer: str
+    answer: Annotated[str, Field(examples=[CONTENT + " [1]"])]
     declined: Annotated[bool, Field(description="True when the documents hold no answer.")]
     citations: list[CitationModel]
     passages: list[PassageModel]
-    release_id: str
-    dropped_citations: int
-    complete: bool
+    release_id: Annotated[str, Field(description="Everything that decided the answer.")]
+    dropped_citations: Annotated[
+        int, Field(description="Claims whose quote was not found where they said.", examples=[0])
+    ]
+    complete: Annotated[bool, Field(description="False when the search stopped early.")]
     timings_ms: Timings
 
 
 class DocumentModel(BaseModel):
     document_id: UUID
-    collection: str
-    source: str
-    title: str
-    metadata: dict[str, Any]
-    chunk_count: int
+    collection: Annotated[str, Field(examples=["default"])]
+    source: Source
+    title: Title
+    metadata: Metadata
+    chunk_count: Annotated[int, Field(examples=[3])]
     content_hash: str
-    updated_at: str
+    updated_at: Annotated[
+        str, Field(description="ISO 8601, UTC.", examples=["2026-01-31T12:00:00.000000Z"])
+    ]
 
 
 class DocumentList(BaseModel):
@@ -128,9 +149,9 @@ class DocumentList(BaseModel):
 class ChunkModel(BaseModel):
     chunk_id: UUID
     ordinal: int
-    start: int
-    heading_path: list[str]
-    content: str
+    start: Annotated[int, Field(description="Its place in the document, in characters.")]
+    heading_path: HeadingPath
+    content: Annotated[str, Field(examples=[CONTENT])]
 
 
 class DocumentDetail(DocumentModel):
@@ -140,7 +161,15 @@ class DocumentDetail(DocumentModel):
 
 class TextRequest(Strict):
     text: Annotated[str, Field(min_length=1, examples=["# Opening hours\n\nMonday to Friday."])]
-    source: Annotated[str, Field(min_length=1, max_length=1_000, examples=["hours.md"])]
+    source: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=1_000,
+            description="Its name: the same one again replaces the text.",
+            examples=["hours.md"],
+        ),
+    ]
     title: Annotated[str | None, Field(max_length=1_000)] = None
     collection: Name = "default"
     metadata: dict[str, Any] = {}
@@ -152,21 +181,21 @@ class FailureModel(BaseModel):
 
 
 class IngestReply(BaseModel):
-    new: int
-    changed: int
-    unchanged: int
-    failed: int
-    failures: list[FailureModel]
+    new: Annotated[int, Field(examples=[1])]
+    changed: Annotated[int, Field(examples=[0])]
+    unchanged: Annotated[int, Field(examples=[0])]
+    failed: Annotated[int, Field(examples=[0])]
+    failures: Annotated[list[FailureModel], Field(examples=[[]])]
     timings_ms: Timings
 
 
 class CollectionList(BaseModel):
-    collections: list[str]
+    collections: Annotated[list[str], Field(examples=[["default"]])]
     timings_ms: Timings
 
 
 class Health(BaseModel):
-    status: Literal["ok"] = "ok"
+    status: Annotated[Literal["ok"], Field(examples=["ok"])] = "ok"
 
 
 class Problem(BaseModel):

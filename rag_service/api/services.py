@@ -81,10 +81,13 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    question_characters: int = 8_000
     body_bytes: int = 1_000_000
     upload_bytes: int = 50_000_000
     request_timeout_s: float = 30.0
+    concurrency: int = 200
+    """Requests under way at once; more are told to come back."""
+    waiting_uploads: int = 8
+    """Ingested one at a time, each held in memory until its turn."""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 
 
