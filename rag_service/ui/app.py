@@ -12,10 +12,17 @@ from rag_service.ui import chat, citations, clicks, conversation, passage, servi
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 # The service's own limit on a question.
 MAX_QUESTION = 8_000
+# Drawn here: an emoji or a named icon would be fetched from elsewhere.
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
+    '<rect width="32" height="32" rx="8" fill="#3b4cc0"/><path d="M11 8h6.5a5.5 5.5 0 0 1 0 11H14v6'
+    'h-3zm3 3v5h3.3a2.5 2.5 0 0 0 0-5z" fill="#fff"/><circle cx="23" cy="24" r="2" fill="#ffd45e"/>'
+    "</svg>"
+)
 
 
 def main(api_url: str) -> None:
-    st.set_page_config(page_title="Promptly", page_icon=":material/auto_stories:")
+    st.set_page_config(page_title="Promptly", page_icon=ICON)
     st.html(Path(__file__).with_name("style.css"))
     client = service.connect(api_url)
     try:

@@ -15,8 +15,14 @@ Json = Mapping[str, Any]
 
 # A marker follows a word and a space, or another marker; `rows[1]` is an index.
 _MARKER = re.compile(r"(?<![\w)\"'])\[(\d{1,3})\]|(?<=[\w)\"'][.!?])\[(\d{1,3})\]")
+# Indented lines and drawn tables keep their shape only in letters of one width.
+_SET = re.compile(r"^(?: {3,}|\t)\S|^[+|][-=+|]{3}|^```", re.MULTILINE)
 _FENCE = re.compile(r"```[\w+-]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 _INLINE_CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+
+
+# No line breaks between a word and its chip.
+_JOINER = "&#8288;"
 
 
 def escape(text: object) -> str:
@@ -62,21 +68,23 @@ def _code(text: str) -> str:
 
 def _chip(n: int, *, turn: int, citation: Json | None) -> str:
     if citation is None:
-        return f'<span class="p-chip">{n}</span>'
+        return f'{_JOINER}<span class="p-chip">{n}</span>'
     where = escape(place(citation))
     return (
-        f'<button type="button" class="p-chip" data-open="{turn}:c:{n}" '
+        f'{_JOINER}<button type="button" class="p-chip" data-open="{turn}:c:{n}" '
         f'aria-label="Open source {n}: {where}" title="{where}">{n}</button>'
     )
 
 
 def place(found: Json) -> str:
-    """Where a citation or passage stands: the document, then the headings, without repeats."""
-    parts: list[str] = []
-    for part in (name(found), *found.get("heading_path", ())):
-        if part and part not in parts:
-            parts.append(str(part))
-    return " › ".join(parts)
+    """Where a citation or passage stands: the document, then the headings."""
+    return " › ".join([name(found), *below(found)])
+
+
+def below(found: Json) -> list[str]:
+    """The headings under the document's own name, which often is the first of them."""
+    headings = [str(part) for part in found.get("heading_path", ()) if part]
+    return headings[1:] if headings[:1] == [name(found)] else headings
 
 
 def name(found: Json) -> str:
@@ -104,9 +112,9 @@ def _list(title: str, cards: Sequence[str]) -> str:
 
 
 def _card(found: Json, opens: str, number: str, text: str) -> str:
-    headings = " › ".join(str(part) for part in found.get("heading_path", ()) if part)
+    headings = " › ".join(below(found))
     origin = str(found.get("source", ""))
-    under = " · ".join(part for part in (headings, origin) if part and part != name(found))
+    under = " · ".join(part for part in (headings, origin) if part)
     badge = f'<span class="p-number">{number}</span>' if number else ""
     return (
         f'<button type="button" class="p-card" data-open="{escape(opens)}">{badge}'
@@ -138,8 +146,9 @@ def passage_html(
     start, end = span or (0, 0)
     marked = f'<mark id="p-quote" tabindex="-1">{escape(content[start:end])}</mark>' if span else ""
     inner = f"{escape(content[:start])}{marked}{escape(content[end:])}"
+    shape = "p-passage p-set" if _SET.search(content) else "p-passage"
     return (
-        '<div class="p-passage" dir="auto">'
+        f'<div class="{shape}" dir="auto">'
         f'<span class="p-around">{escape(before)}</span>{inner}'
         f'<span class="p-around">{escape(after)}</span></div>'
     )
@@ -147,7 +156,7 @@ def passage_html(
 
 def where_html(found: Json) -> str:
     """The head of an opened passage: document, headings, source."""
-    steps = "".join(f"<li>{escape(part)}</li>" for part in found.get("heading_path", ()) if part)
+    steps = "".join(f"<li>{escape(part)}</li>" for part in below(found))
     trail = f'<ol class="p-trail" aria-label="Headings">{steps}</ol>' if steps else ""
     return (
         f'<div class="p-where" dir="auto"><strong>{escape(name(found))}</strong>'
@@ -186,7 +195,7 @@ def timings(answer: Json) -> str:
     """`answered in 84 ms · search 4 ms`, from the stages that the service measured."""
     stages = answer.get("timings_ms") or {}
     parts = [f"answered in {_duration(stages['total'])}"] if "total" in stages else []
-    parts += [f"{one} {_duration(stages[one])}" for one in ("embed", "search") if one in stages]
+    parts += [f"search {_duration(stages['search'])}"] if "search" in stages else []
     dropped = int(answer.get("dropped_citations") or 0)
     if dropped:
         parts.append(f"{dropped} {'quote' if dropped == 1 else 'quotes'} left out: not found again")

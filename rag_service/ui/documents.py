@@ -12,7 +12,7 @@ from rag_service.ui import citations, service
 PAGE = 12
 
 
-@st.dialog("Documents", width="large", position="right", icon=":material/folder_open:")
+@st.dialog("Documents", width="medium", position="right", icon=":material/folder_open:")
 def browse(client: Client, collection: str | None) -> None:
     try:
         found, more = service.documents(client, collection)

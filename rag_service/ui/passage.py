@@ -26,13 +26,13 @@ def open_clicked(client: Client, clicked: tuple[int, str, int]) -> None:
             _source(client, next(passages, None), citation)
 
 
-@st.dialog("Source", width="large", position="right", icon=":material/format_quote:")
+@st.dialog("Source", width="medium", position="right", icon=":material/format_quote:")
 def _source(client: Client, passage: dict[str, Any] | None, citation: dict[str, Any]) -> None:
     st.html(citations.where_html(citation))
     _body(client, passage, citation)
 
 
-@st.dialog("Passage", width="large", position="right", icon=":material/article:")
+@st.dialog("Passage", width="medium", position="right", icon=":material/article:")
 def _nearest(client: Client, passage: dict[str, Any]) -> None:
     st.html(citations.where_html(passage))
     _body(client, passage, None)
@@ -54,7 +54,7 @@ def _body(client: Client, passage: dict[str, Any] | None, citation: dict[str, An
     span = (
         citations.quote_span(content, content_start=start, citation=citation) if citation else None
     )
-    with st.container(height=520, border=True, key="passage"):
+    with st.container(border=True, key="passage"):
         st.html(citations.passage_html(content, span, before=before, after=after))
     if citation is not None and span is None:
         st.html(citations.notice_html("calm", "The quote:", str(citation["quote"])))

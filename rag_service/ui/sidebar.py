@@ -23,7 +23,6 @@ def show(client: Client, overview: service.Overview) -> Scope | None:
             "New conversation",
             icon=":material/edit_square:",
             on_click=conversation.start_anew,
-            disabled=not conversation.turns(),
             width="stretch",
         )
         collection = st.selectbox(
