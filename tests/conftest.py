@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
 
@@ -26,6 +27,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the public data sets are not at {folder} (set PROMPTLY_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def embedder_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def embedder(embedder_cache: Path) -> OnnxEmbedder:
+    """The default embedder, made once for all tests."""
+    return open_onnx_embedder(cache_dir=embedder_cache, threads=2)
 
 
 NewDatabase = Callable[[], AbstractContextManager[str]]

@@ -24,16 +24,20 @@ from rag_service.generate.sentences import Sentence, sentences
 
 MAX_SENTENCES = 3
 MAX_WORDS = 90
-MAX_CANDIDATES = 32
+MAX_CANDIDATES = 20
 MAX_LIST_ITEMS = 8
 # A sentence must be this near the best one to stand beside it.
-NEAR_BEST = 0.8
+NEAR_BEST = 0.87
 # What is said twice is said once.
 SAME = 0.85
 LEXICAL_WEIGHT = 0.35
-RANK_WEIGHT = 0.1
+RANK_WEIGHT = 0.2
+DEFINITION_WEIGHT = 0.25
+ASKS_WHAT_IS = re.compile(
+    r"\s*what(?: is|'s| are)\s+(?:an?|the)?\s*(?P<term>[\w .-]{2,40}?)\s*\?*\s*$", re.IGNORECASE
+)
 # Support below this is no support. Calibrated: docs/how-it-works.md says how.
-SUPPORT = 0.52
+SUPPORT = 0.46
 COVERAGE_SHARE = 0.3
 
 STOPWORDS = frozenset(
@@ -56,9 +60,7 @@ ASKS_FOR_CODE = re.compile(
     r"\b(code|example|syntax|snippet|command|script|grammar|sample|curl)\b", re.IGNORECASE
 )
 LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
-MARKS = re.compile(
-    r"\*\*|__|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s*\{[#.][\w\s.-]*\}"
-)
+MARKS = re.compile(r"\*\*|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s*\{[#.][\w\s.-]*\}")
 TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
 BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 NUMBER_MARK = re.compile(r"\[\d{1,3}\](?:_|\([^)]*\))?")
@@ -115,6 +117,9 @@ class Extractive:
             return [declined(passages)]
         rank = np.array([1 / (1 + candidate.passage) for candidate in candidates])
         scores = nearness + LEXICAL_WEIGHT * coverage + RANK_WEIGHT * rank
+        if asked := ASKS_WHAT_IS.match(question):
+            defining = [_defines(asked["term"], candidate.text) for candidate in candidates]
+            scores = scores + DEFINITION_WEIGHT * np.array(defining)
         chosen = _choose(candidates, scores, vectors[1:])
         return _drafts(chosen, passages, parts)
 
@@ -142,15 +147,39 @@ def _candidates(
     found, seen = [], set()
     for rank, (passage, pieces) in enumerate(zip(passages, parts, strict=True)):
         for index, piece in enumerate(pieces):
-            if piece.kind in ("heading",) or (piece.kind == "code" and not code):
+            if piece.kind in ("heading", "table") or (piece.kind == "code" and not code):
                 continue
             text = shown(passage.content[piece.start : piece.end])
             words = len(text.split())
             if not 3 <= words <= MAX_WORDS or text in seen or text.endswith("?"):
                 continue
+            if not _stands_alone(text, pieces, index):
+                continue
             seen.add(text)
             found.append(_Candidate(rank, index, piece.start, piece.end, piece.kind, text))
     return found
+
+
+def _stands_alone(text: str, pieces: Sequence[Sentence], index: int) -> bool:
+    """Whether it reads as a sentence: not a title, not the rest of one that code broke off, not
+    what leads in to code, and nothing that points back to what is not a sentence."""
+    if pieces[index].kind != "text":
+        return True
+    if text[0].islower() or text[0] in "({|":
+        return False
+    if text.endswith(":"):
+        return index + 1 < len(pieces) and pieces[index + 1].kind == "item"
+    if not text.rstrip("\"'”’)").endswith((".", "!", "…", ";")) and len(text.split()) < 8:
+        return False
+    return not DANGLING.match(text) or (index > 0 and pieces[index - 1].kind == "text")
+
+
+def _defines(term: str, text: str) -> bool:
+    """Whether a sentence says what the term is: "a T is ...", "... is a T", "... called T"."""
+    word = re.escape(term)
+    is_a = r"(?:is|are|called|as) (?:an? )?"
+    defining = rf"\b{word}s?\W{{0,2}} (?:is|are|means?|refers?)\b|{is_a}\W?{word}\b"
+    return re.search(defining, text, re.IGNORECASE) is not None
 
 
 def _in_context(candidate: _Candidate, passages: Sequence[Passage]) -> str:
