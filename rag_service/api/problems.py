@@ -106,6 +106,9 @@ def sentence(errors: Sequence[Mapping[str, Any]]) -> str:
         return "The body is not JSON: send an object with the fields of the API's documentation."
     if kind == "extra_forbidden":
         return f"There is no field {_shown(place)}: remove it."
+    if kind == "string_unicode":
+        where = f"The field {_shown(place)}" if place else "A field's name"
+        return f"{where} has half of a surrogate pair, which is no character: remove it."
     if not place:
         return (
             "The body is not a JSON object: send one, with the header "
