@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -31,6 +31,13 @@ from rag_service.api.schemas import (
 from rag_service.api.services import Services, Upload
 
 MAX_FILES = 50
+DocumentId = Annotated[
+    UUID,
+    Path(
+        description="As `GET /v1/documents` lists it.",
+        examples=["0191b7a2-6c1e-5f3a-9d42-3b5f0e8c7a11"],
+    ),
+]
 ADD_BODY = {
     "requestBody": {
         "required": True,
@@ -62,8 +69,10 @@ def document_routes(services: Services) -> APIRouter:
 
     @routes.get("/v1/documents", response_model=DocumentList, summary="List documents")
     async def list_documents(
-        collection: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        collection: Annotated[
+            str | None, Query(max_length=200, description="Only this one.", examples=["default"])
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="How many a page.")] = 100,
         after: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,
     ) -> Response:
         """By id, page by page."""
@@ -80,7 +89,7 @@ def document_routes(services: Services) -> APIRouter:
     @routes.get(
         "/v1/documents/{document_id}", response_model=DocumentDetail, summary="Show a document"
     )
-    async def show_document(document_id: UUID) -> Response:
+    async def show_document(document_id: DocumentId) -> Response:
         """A document with its chunks in order; joined, they are its text."""
         started = time.perf_counter()
         summary, chunks = await run_in_threadpool(services.documents.get_document, document_id)
@@ -88,7 +97,7 @@ def document_routes(services: Services) -> APIRouter:
         return reply({**body, "timings_ms": since(started)})
 
     @routes.delete("/v1/documents/{document_id}", status_code=204, summary="Delete a document")
-    async def delete_document(document_id: UUID) -> Response:
+    async def delete_document(document_id: DocumentId) -> Response:
         """With its chunks; it is gone from every later search."""
         await run_in_threadpool(services.documents.delete_document, document_id)
         return Response(status_code=204)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
-from model_pipeline.errors import PromptlyError, Unavailable
+from model_pipeline.errors import Unavailable
+from rag_service.api import problems
 from rag_service.api.schemas import Health
 from rag_service.api.services import Services
 
@@ -22,15 +23,16 @@ def health_routes(services: Services) -> APIRouter:
         return Health()
 
     @routes.get("/readyz", summary="Whether questions can be answered now")
-    async def readyz() -> Health:
+    async def readyz(request: Request) -> Health:
         """The database and the embedder answer; 503 otherwise."""
         try:
             async with asyncio.timeout(READY_LIMIT_S):
                 await services.ready()
-        except Unavailable:
+        except (Unavailable, TimeoutError):
             raise
-        except PromptlyError as error:
-            raise Unavailable(error.message, retry_after_s=10) from error
+        except Exception as error:
+            detail = problems.of(error, problems.request_id(request))["detail"]
+            raise Unavailable(detail, retry_after_s=10) from error
         return Health()
 
     return routes

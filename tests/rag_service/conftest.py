@@ -56,7 +56,7 @@ class FakeEmbedder:
 
 
 class FakeStore:
-    """Finds the same passages for every question, and refuses the filters that the real one does."""
+    """Finds the same passages for every question; refuses the filters that the real one does."""
 
     async def search(
         self,

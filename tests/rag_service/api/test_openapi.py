@@ -1,0 +1,105 @@
+"""The OpenAPI document says for every operation what it does, takes, gives, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+EXPECTED = {
+    ("post", "/v1/search"),
+    ("post", "/v1/answers"),
+    ("get", "/v1/documents"),
+    ("post", "/v1/documents"),
+    ("get", "/v1/documents/{document_id}"),
+    ("delete", "/v1/documents/{document_id}"),
+    ("get", "/v1/collections"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+
+
+@pytest.fixture
+def document(api: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = api.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    }
+
+
+def resolved(node: Any, document: dict[str, Any]) -> Any:
+    """`node` with every $ref replaced by what it names."""
+    if isinstance(node, list):
+        return [resolved(one, document) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        name = node["$ref"].removeprefix("#/components/schemas/")
+        return resolved(document["components"]["schemas"][name], document)
+    return {key: resolved(value, document) for key, value in node.items()}
+
+
+def test_the_operations_are_the_agreed_ones(document: dict[str, Any]) -> None:
+    assert operations(document).keys() == EXPECTED
+
+
+def test_every_operation_is_documented(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert operation["tags"], name
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (name, parameter["name"])
+        own = {key: operation.get(key) for key in ("requestBody", "parameters")}
+        good = {code: one for code, one in operation["responses"].items() if code.startswith("2")}
+        assert good, name
+        assert '"example' in json.dumps(resolved([own, good], document)), name
+
+
+def test_every_operation_tells_its_problems(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        bad = {code: one for code, one in operation["responses"].items() if code[0] != "2"}
+        assert bad.keys() >= {"4XX", "503"}, name
+        for response in bad.values():
+            assert response["content"].keys() == {"application/problem+json"}, name
+            [content] = response["content"].values()
+            assert {"title", "status", "detail"} <= content["schema"]["properties"].keys()
+            assert content["example"]["detail"].endswith(".")
+
+
+def test_every_body_is_documented_with_its_fields(document: dict[str, Any]) -> None:
+    found = resolved(operations(document), document)
+    for path, field in (("/v1/search", "query"), ("/v1/answers", "question")):
+        schema = found["post", path]["requestBody"]["content"]["application/json"]["schema"]
+        assert schema["additionalProperties"] is False
+        assert schema["properties"][field]["examples"]
+    kinds = found["post", "/v1/documents"]["requestBody"]["content"]
+    assert kinds.keys() == {"application/json", "multipart/form-data"}
+    stream = found["post", "/v1/answers"]["responses"]["200"]["content"]
+    assert stream.keys() == {"application/json", "text/event-stream"}
+    for event in ("passages", "delta", "citations", "done", "error"):
+        assert f"`{event}`" in found["post", "/v1/answers"]["description"]
+
+
+def test_the_documented_example_of_a_question_is_answered(
+    api: TestClient, document: dict[str, Any]
+) -> None:
+    found = resolved(operations(document), document)
+    for path in ("/v1/search", "/v1/answers", "/v1/documents"):
+        schema = found["post", path]["requestBody"]["content"]["application/json"]["schema"]
+        body = {
+            name: field["examples"][0]
+            for name, field in schema["properties"].items()
+            if "examples" in field
+        }
+        assert api.post(path, json=body).status_code == 200
