@@ -104,7 +104,10 @@ class _Graph:
             list(self._constants.values()),
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        # Tells the quantiser that there is nothing to prepare; else it warns on the root logger.
+        helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+        return model
 
     def _skip_norm(self, inner: str, skipped: str, prefix: str) -> str:
         # Not the fused SkipLayerNormalization: its CPU kernel takes twice the time of these two.

@@ -20,8 +20,8 @@ from model_pipeline.errors import UnreadableDocument
 LIMITS = ReadLimits()
 
 
-def rows(name: str, content: bytes, **fields: str) -> list[Document | Failed]:
-    found = from_bytes(name, content)
+def rows(name: str, data: bytes, /, **fields: str) -> list[Document | Failed]:
+    found = from_bytes(name, data)
     assert isinstance(found, Found), found
     return list(read(found, FieldNames(**fields), limits=LIMITS))
 
@@ -146,7 +146,9 @@ def test_a_broken_row_stops_no_other() -> None:
     documents = rows("a.jsonl", content)
     assert [item.source for item in documents if isinstance(item, Document)] == ["a"]
     reasons = [item.reason for item in documents if isinstance(item, Failed)]
-    assert ["line 2" in reasons[0], "no object" in reasons[1], "no text" in reasons[2]] == [True] * 3
+    assert ["line 2" in reasons[0], "no object" in reasons[1], "no text" in reasons[2]] == [
+        True
+    ] * 3
     assert "comes again" in reasons[3]
 
 

@@ -34,7 +34,9 @@ def markdown(text: str) -> Document:
 lines = st.one_of(
     st.just(""),
     st.text("abc .!?é東\u200b|", max_size=60),
-    st.sampled_from(["# Top", "## Under", "### Deep", "- item one", "1. first", "```", "| a | b |"]),
+    st.sampled_from(
+        ["# Top", "## Under", "### Deep", "- item one", "1. first", "```", "| a | b |"]
+    ),
     st.text("xy", min_size=300, max_size=400),
 )
 
@@ -56,7 +58,7 @@ def test_chunks_partition_any_markdown(text: str) -> None:
 
 
 def test_a_heading_stands_with_what_follows() -> None:
-    body = "one two three four five six seven eight nine ten. " * 5
+    body = "one two three four five six seven eight nine ten. " * 2
     text = f"# Guide\n\n## Install\n\n{body}\n\n## Run\n\n{body}\n"
     chunks = SPLITTER.split(markdown(text))
     assert [chunk.heading_path for chunk in chunks] == [("Guide", "Install"), ("Guide", "Run")]
@@ -84,7 +86,9 @@ def test_a_context_is_not_said_twice() -> None:
 
 def test_what_comes_split_stays_so() -> None:
     long = "word " * 500
-    document = Document("id", "", long + "tail", pre_chunked=(Section(0, 2500), Section(2500, 2504)))
+    document = Document(
+        "id", "", long + "tail", pre_chunked=(Section(0, 2500), Section(2500, 2504))
+    )
     assert [chunk.content for chunk in SPLITTER.split(document)] == [long, "tail"]
 
 
