@@ -25,12 +25,11 @@ def main(api_url: str) -> None:
     st.set_page_config(page_title="Promptly", page_icon=ICON)
     st.html(Path(__file__).with_name("style.css"))
     client = service.connect(api_url)
+    overview, problem = None, ""
     try:
         overview = service.overview(client)
     except service.ServiceError as error:
-        overview = None
-        if not conversation.turns():
-            away(error)
+        problem = str(error)
     scope = sidebar.show(client, overview or service.Overview((), ()))
     placeholder = "Ask a question" if scope else "Mend the filter in the sidebar first"
     question = st.chat_input(
@@ -43,13 +42,11 @@ def main(api_url: str) -> None:
         chat.show(client)
     elif overview:
         welcome.show(overview, scope)
+    else:
+        st.html(citations.notice_html("error", problem))
+        st.button("Retry", icon=":material/refresh:", key="retry")
     if clicked:
         passage.open_clicked(client, clicked)
-
-
-def away(error: service.ServiceError) -> None:
-    st.html(citations.notice_html("error", str(error)))
-    st.button("Retry", icon=":material/refresh:", key="retry")
 
 
 main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_API_URL)

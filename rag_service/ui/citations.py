@@ -13,8 +13,8 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-# A marker follows a word and a space, or another marker; `rows[1]` is an index.
-_MARKER = re.compile(r"(?<![\w)\"'])\[(\d{1,3})\]|(?<=[\w)\"'][.!?])\[(\d{1,3})\]")
+# Markers stand apart from the word before; `rows[1]` is an index.
+_MARKERS = re.compile(r"(?<![\w)\]\"'])(?:\[\d{1,3}\])+")
 # Indented lines and drawn tables keep their shape only in letters of one width.
 _SET = re.compile(r"^(?: {3,}|\t)\S|^[+|][-=+|]{3}|^```", re.MULTILINE)
 _FENCE = re.compile(r"```[\w+-]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
@@ -35,35 +35,40 @@ def answer_html(answer: str, *, turn: int, citations: Sequence[Json], live: bool
     """The answer with its [n] as chips. While it is `live`, chips show but do not open yet."""
     numbers = {int(one["n"]): one for one in citations}
 
+    def chips(match: re.Match[str]) -> str:
+        found = [int(n) for n in re.findall(r"\d+", match[0])]
+        return "".join(
+            _chip(n, turn=turn, citation=None if live else numbers[n])
+            if live or n in numbers
+            else f"[{n}]"
+            for n in found
+        )
+
     def prose(text: str) -> str:
-        parts: list[str] = []
-        at = 0
-        for match in _MARKER.finditer(text):
-            n = int(match[1] or match[2])
-            if not live and n not in numbers:
-                continue
-            parts.append(_code(text[at : match.start()].rstrip(" ")))
-            parts.append(_chip(n, turn=turn, citation=None if live else numbers[n]))
+        parts, at = [], 0
+        for match in _MARKERS.finditer(text):
+            shown = chips(match)
+            before = text[at : match.start()]
+            parts += [escape(before.rstrip(" ") if "p-chip" in shown else before), shown]
             at = match.end()
-        return "".join([*parts, _code(text[at:])])
+        return "".join([*parts, escape(text[at:])])
+
+    def line(text: str) -> str:
+        parts, at = [], 0
+        for match in _INLINE_CODE.finditer(text):
+            parts += [prose(text[at : match.start()]), f"<code>{escape(match[2])}</code>"]
+            at = match.end()
+        return "".join([*parts, prose(text[at:])])
 
     pieces: list[str] = []
     at = 0
     for fence in _FENCE.finditer(answer):
-        pieces.append(prose(answer[at : fence.start()]))
+        pieces.append(line(answer[at : fence.start()]))
         pieces.append(f"<pre><code>{escape(fence[1])}</code></pre>")
         at = fence.end()
-    pieces.append(prose(answer[at:].rstrip()))
+    pieces.append(line(answer[at:].rstrip()))
     caret = '<span class="p-caret" aria-hidden="true"></span>' if live else ""
     return f'<div class="p-answer" dir="auto">{"".join(pieces)}{caret}</div>'
-
-
-def _code(text: str) -> str:
-    at, parts = 0, []
-    for match in _INLINE_CODE.finditer(text):
-        parts += [escape(text[at : match.start()]), f"<code>{escape(match[2])}</code>"]
-        at = match.end()
-    return "".join([*parts, escape(text[at:])])
 
 
 def _chip(n: int, *, turn: int, citation: Json | None) -> str:

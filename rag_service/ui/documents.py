@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from rag_service.client import Client
-from rag_service.ui import citations, service
+from rag_service.ui import citations, service, welcome
 
 PAGE = 12
 
@@ -36,9 +36,13 @@ def _row(client: Client, document: dict[str, Any]) -> None:
     key = document["document_id"]
     with st.container(horizontal=True, vertical_alignment="center", key=f"document-{key}"):
         st.html(citations.document_html(document))
-        with st.popover("", icon=":material/delete:", help="Delete", key=f"ask-{key}"):
+        with st.popover(
+            f"Delete {welcome.plain(citations.name(document))}",
+            icon=":material/delete:",
+            key=f"ask-{key}",
+        ):
             st.html(citations.notice_html("calm", "Delete this document?", document["title"]))
-            if st.button("Delete", key=f"delete-{key}", type="primary"):
+            if st.button("Yes, delete it", key=f"delete-{key}", type="primary"):
                 try:
                     service.delete(client, key)
                 except service.ServiceError as error:

@@ -28,6 +28,7 @@ def show(client: Client, overview: service.Overview) -> Scope | None:
         collection = st.selectbox(
             "Search in",
             [EVERYWHERE, *overview.collections],
+            key="collection",
             help="A collection is a named set of documents.",
         )
         k = st.slider(

@@ -1,0 +1,310 @@
+"""The real HTTP API over scripted parts, for the UI to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import httpx
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, sync_playwright
+
+from model_pipeline.domain import (
+    Answer,
+    Citation,
+    DocumentSummary,
+    Passage,
+    SearchMode,
+    SearchResult,
+    Turn,
+)
+from model_pipeline.errors import InvalidInput, NotFound
+from model_pipeline.store.pg_store import StoredChunk
+from rag_service.answer import CitationsVerified, Delta, Done, Event, PassagesFound
+from rag_service.api.app import create_app
+from rag_service.api.services import IngestReport, Services, Upload
+from rag_service.ui import service
+from rag_service.ui.launch import command
+
+SPACE = UUID("00000000-0000-0000-0000-000000000001")
+HOSTILE = (
+    "<script>window.hacked = 1</script> ![x](http://evil.example/a.png) [x](javascript:alert(1)) "
+    '<img src=x onerror="window.hacked = 2"> $x^2$ :red[loud] **bold** rows[1]'
+)
+TEXTS = {
+    "with": "Intro.\n\nThe with statement wraps the execution of a block.\n\nMore of it.",
+    "hostile": f"Before. {HOSTILE} After.",
+    "naming": "Names refer to objects. " * 40 + "A scope defines visibility. " + "Later. " * 400,
+}
+# What the scripted generator quotes for a question that holds the word.
+QUOTES = {
+    "with": "The with statement wraps the execution of a block.",
+    "hostile": HOSTILE,
+    "naming": "A scope defines visibility.",
+}
+
+
+@dataclass
+class World:
+    """A tiny store and generator: a question that names a document gets its quote back."""
+
+    documents: dict[str, DocumentSummary] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    uploads: list[tuple[str, str]] = field(default_factory=list)
+    delta_delay_s: float = 0.0
+
+    def put(self, name: str, text: str, *, collection: str = "python") -> None:
+        self.texts[name] = text
+        self.documents[name] = DocumentSummary(
+            document_id=uuid5(SPACE, name),
+            collection=collection,
+            source=f"docs/{name}",
+            title=f"The {name} page",
+            metadata={"lang": "en", "year": 2024},
+            chunk_count=1,
+            content_hash="x",
+            updated_at="2026-01-01T00:00:00Z",
+        )
+
+    def passage(self, name: str) -> Passage:
+        one = self.documents[name]
+        return Passage(
+            chunk_id=uuid5(SPACE, f"{name}-chunk"),
+            document_id=one.document_id,
+            source=one.source,
+            title=one.title,
+            heading_path=(one.title, "Details"),
+            content=self.texts[name],
+            metadata=one.metadata,
+            start=0,
+            score=1.0,
+        )
+
+    async def retrieve(
+        self,
+        query: str,
+        *,
+        k: int,
+        mode: SearchMode,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+        diversity: float | None,
+    ) -> SearchResult:
+        raise AssertionError("the UI asks for answers only")
+
+    async def answer(
+        self,
+        question: str,
+        *,
+        k: int,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+        history: Sequence[Turn],
+    ) -> Answer:
+        raise AssertionError("the UI asks for streams only")
+
+    async def stream(
+        self,
+        question: str,
+        *,
+        k: int,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+        history: Sequence[Turn],
+    ) -> AsyncIterator[Event]:
+        self.asked.append(
+            {"question": question, "k": k, "collection": collection, "filter": filter}
+            | {"history": [(turn.role, turn.content) for turn in history]}
+        )
+        if "refuse" in question:
+            raise InvalidInput("The filter names no <b>field</b>: name one.")
+        passages = tuple(self.passage(name) for name in self.documents)
+        yield PassagesFound(passages, True)
+        if "break" in question:
+            yield Delta("A beginning")
+            raise InvalidInput("It broke in the middle.")
+        names = [name for name in self.documents if name in question]
+        citations = tuple(self._cite(n, name) for n, name in enumerate(names, start=1))
+        text = " ".join(f"{one.quote} [{one.n}]" for one in citations)
+        for word in text.split(" "):
+            await asyncio.sleep(self.delta_delay_s)
+            yield Delta(f"{word} ")
+        yield CitationsVerified(citations)
+        yield Done(
+            Answer(
+                answer_id=uuid4(),
+                answer=text or "This is not in the documents.",
+                declined=not names,
+                citations=citations,
+                passages=passages,
+                release_id="scripted",
+                timings_ms={"embed": 1.0, "search": 4.2, "total": 84.0},
+            )
+        )
+
+    def _cite(self, n: int, name: str) -> Citation:
+        passage, quote = self.passage(name), QUOTES[name]
+        start = passage.content.index(quote)
+        return Citation(
+            n=n,
+            quote=quote,
+            chunk_id=passage.chunk_id,
+            document_id=passage.document_id,
+            source=passage.source,
+            title=passage.title,
+            heading_path=passage.heading_path,
+            start=start,
+            end=start + len(quote),
+        )
+
+    def list_documents(
+        self, *, collection: str | None, limit: int, after: UUID | None
+    ) -> list[DocumentSummary]:
+        found = [one for one in self.documents.values() if collection in (None, one.collection)]
+        return found[:limit]
+
+    def get_document(self, document_id: UUID) -> tuple[DocumentSummary, list[StoredChunk]]:
+        name = self._named(document_id)
+        passage = self.passage(name)
+        chunks = [("The text before. ", uuid4()), (passage.content, passage.chunk_id)]
+        chunks.append(("The text after.", uuid4()))
+        start, stored = -len(chunks[0][0]), []
+        for ordinal, (content, chunk_id) in enumerate(chunks):
+            stored.append(StoredChunk(chunk_id, ordinal, start, passage.heading_path, content))
+            start += len(content)
+        return self.documents[name], stored
+
+    def delete_document(self, document_id: UUID) -> None:
+        name = self._named(document_id)
+        del self.documents[name], self.texts[name]
+
+    def _named(self, document_id: UUID) -> str:
+        for name, one in self.documents.items():
+            if one.document_id == document_id:
+                return name
+        raise NotFound("No such document.")
+
+    def collections(self) -> list[str]:
+        return sorted({one.collection for one in self.documents.values()})
+
+    def ingest(self, uploads: Sequence[Upload], collection: str) -> IngestReport:
+        (upload,) = uploads
+        self.uploads.append((upload.name, collection))
+        if upload.name.startswith("broken"):
+            return IngestReport(failures=((upload.name, "It is cut off: send it again."),))
+        self.put(upload.name.split(".")[0], upload.content.decode(), collection=collection)
+        return IngestReport(new=1)
+
+    async def ready(self) -> None: ...
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def serving(world: World, *, port: int | None = None) -> Iterator[str]:
+    """The API over `world`, on a port of its own."""
+    services = Services(world, world, world, world.ingest, world.ready)
+    port = port or free_port()
+    config = uvicorn.Config(create_app(services), port=port, log_level="error", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the API did not start"
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def world() -> World:
+    found = World()
+    for name, text in TEXTS.items():
+        found.put(name, text)
+    return found
+
+
+@pytest.fixture
+def api(world: World) -> Iterator[str]:
+    service.forget()
+    with serving(world) as address:
+        yield address
+
+
+@pytest.fixture
+def unused_address() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def serve() -> Callable[..., AbstractContextManager[str]]:
+    return serving
+
+
+@contextmanager
+def _page(api_url: str) -> Iterator[str]:
+    port = free_port()
+    process = subprocess.Popen(command(api_url, port))
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if httpx.get(f"{address}/_stcore/health", trust_env=False).is_success:
+                    break
+            except httpx.HTTPError:
+                pass
+            assert process.poll() is None, "the UI stopped by itself"
+            assert time.monotonic() < deadline, "the UI did not start in a minute"
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def ui() -> Callable[[str], AbstractContextManager[str]]:
+    """Serves the UI over the API at the given address."""
+    return _page
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium on the PATH: tests/browser/install-chromium.sh installs one")
+    arguments = [
+        "--no-sandbox",
+        "--headless",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
