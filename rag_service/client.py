@@ -73,7 +73,8 @@ class Client:
     def __init__(self, base_url: str, *, timeout_s: float = 60.0) -> None:
         self.base_url = base_url.rstrip("/")
         # The service is named explicitly: a proxy from the environment is not for it.
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, trust_env=False)
+        with self._errors():
+            self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, trust_env=False)
 
     def __enter__(self) -> Client:
         return self
@@ -222,7 +223,12 @@ class Client:
             ) from error
         except (httpx.ReadError, httpx.RemoteProtocolError) as error:
             raise ServiceAway(f"The service at {self.base_url} broke off: try again.") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise ServiceAway(
+                f"{self.base_url!r} is not the address of a service: give one such as "
+                "http://127.0.0.1:8000."
+            ) from error
+        except httpx.HTTPError as error:
             raise ServiceAway(
                 f"The service at {self.base_url} does not answer: start it with `make run`."
             ) from error
