@@ -1,0 +1,177 @@
+"""The command line as a user meets it: real processes, a real database, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from promptly.cli.app import app
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path, embedder: object) -> Path:
+    made = tmp_path_factory.mktemp("home")
+    (made / "cache").symlink_to(embedder_cache)
+    return made
+
+
+def run(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "promptly", *arguments],
+        env={**os.environ, "PROMPTLY_HOME": str(home), "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def as_json(home: Path, *arguments: str) -> dict[str, Any]:
+    done = run(home, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    parsed: dict[str, Any] = json.loads(done.stdout)
+    return parsed
+
+
+def error(done: subprocess.CompletedProcess[str]) -> str:
+    """The one clear sentence on stderr."""
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_documents_to_a_cited_answer(home: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "shop.jsonl"
+    rows.write_text(
+        '{"key": "hours", "head": "Hours", "body": "The shop opens at nine.", "lang": "en"}\n'
+        '{"key": "zeiten", "head": "Zeiten", "body": "Bis sechs Uhr offen.", "lang": "de"}\n'
+    )
+    fields = ("--id-field", "key", "--title-field", "head", "--content-field", "body")
+    done = as_json(home, "ingest", str(rows), "-c", "shop", *fields)
+    assert (done["new"], done["failed"], done["chunks"]) == (2, 0, 2)
+    assert as_json(home, "ingest", str(rows), "-c", "shop", *fields)["unchanged"] == 2
+
+    found = as_json(home, "search", "opening time", "-c", "shop", "--k", "1")
+    assert [one["source"] for one in found["passages"]] == ["hours"]
+    german = as_json(home, "search", "opening", "--filter", '{"lang": "de"}')
+    assert [one["source"] for one in german["passages"]] == ["zeiten"]
+
+    answer = as_json(home, "ask", "When does the shop open?", "-c", "shop")
+    assert not answer["declined"]
+    assert answer["citations"][0]["quote"] == "The shop opens at nine."
+    assert "The shop opens at nine. [1]" in run(home, "ask", "When does the shop open?").stdout
+
+    listed = as_json(home, "documents", "list", "-c", "shop")["documents"]
+    assert {one["source"] for one in listed} == {"hours", "zeiten"}
+    shown = as_json(home, "documents", "show", listed[0]["document_id"])
+    assert shown["chunks"][0]["content"]
+    as_json(home, "documents", "delete", listed[0]["document_id"])
+    assert len(as_json(home, "documents", "list", "-c", "shop")["documents"]) == 1
+
+    assert all(one["applied"] for one in as_json(home, "db", "status")["migrations"])
+    assert as_json(home, "db", "migrate") == {"applied": []}
+    assert as_json(home, "doctor")["ok"]
+
+
+def test_wrong_use_is_one_clear_sentence(home: Path, tmp_path: Path) -> None:
+    gone = run(home, "ingest", str(tmp_path / "gone.md"), "-c", "x")
+    assert gone.returncode == 3
+    assert "does not exist" in gone.stderr
+    assert "is not JSON" in error(run(home, "search", "x", "--filter", "{"))
+    assert "empty" in error(run(home, "ask", "  "))
+    assert "no collection 'nowhere'" in error(run(home, "ask", "x y z", "-c", "nowhere"))
+    assert "no document" in error(
+        run(home, "documents", "show", "00000000-0000-0000-0000-000000000000")
+    )
+    assert "PROMPTLY_API_PORT" in error(run(home, "db", "status", PROMPTLY_API_PORT="a"))
+    assert "PROMPTLY_EMBEDDER" in error(run(home, "ask", "x", PROMPTLY_EMBEDDER="none"))
+    assert run(home, "search", "x", "--mode", "psychic").returncode == 2
+
+
+def test_a_database_that_is_away_is_told(home: Path) -> None:
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    done = run(home, "documents", "list", PROMPTLY_DATABASE_URL=url)
+    assert done.returncode == 4
+    assert "does not answer" in error(done)
+
+
+@pytest.fixture
+def running(home: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    api, ui = free_port(), free_port()
+    environment = {
+        **os.environ,
+        "PROMPTLY_HOME": str(home),
+        "PROMPTLY_API_PORT": str(api),
+        "PROMPTLY_UI_PORT": str(ui),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "promptly", "up"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process, api, ui
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_up_serves_until_it_is_interrupted(
+    home: Path, running: tuple[subprocess.Popen[str], int, int]
+) -> None:
+    process, api, ui = running
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"http://127.0.0.1:{ui}/_stcore/health").is_success:
+                break
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    address = f"http://127.0.0.1:{api}"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{address}/readyz").is_success:
+                break
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    body = {"query": "anything", "k": 1}
+    assert httpx.post(f"{address}/v1/search", json=body).is_success
+    # While it runs, other commands share its database, and its ports are taken.
+    assert run(home, "documents", "list").returncode == 0
+    taken = run(home, "up", PROMPTLY_API_PORT=str(api))
+    assert taken.returncode == 1
+    assert "PROMPTLY_API_PORT" in error(taken)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert address in output
+    assert "Traceback" not in output
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/healthz")
+
+
+def test_every_command_has_help() -> None:
+    assert len(app.registered_commands) >= 6
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.callback.__doc__
