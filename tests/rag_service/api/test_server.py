@@ -55,7 +55,8 @@ def test_work_stops_when_its_reader_leaves(new_services: NewServices, serve: Ser
     slow = Slow()
     with serve(new_services(answerer=slow)) as address:
         with httpx.stream("POST", f"{address}/v1/answers", json=QUESTION, timeout=10) as response:
-            assert b"first" in next(response.iter_raw())
+            pieces = response.iter_raw()  # httpx closes the response with its iterator
+            assert b"first" in next(pieces)
             assert not slow.stopped.is_set()
         assert slow.stopped.wait(5)
 
