@@ -1,0 +1,159 @@
+"""`make bench`: speed and quality against the peers, in one run, printed as a table.
+
+Absolute times are of the machine; the ratios are what is claimed. Every comparison takes turns, so
+that a drift of the machine's speed falls on both sides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+from benchmarks import scale, service
+from benchmarks.corpora import Corpus, corpora, ndcg
+from benchmarks.peers import Peer, peer
+from model_pipeline.documents.split import Splitter
+from model_pipeline.domain import SearchMode
+from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
+from model_pipeline.ingest import Ingest
+from model_pipeline.store.connect import open_async_pool, open_pool
+from model_pipeline.store.embedded import embedded_postgres
+from model_pipeline.store.migrations import migrate
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.retrieval import PgRetriever
+from rag_service.retrieve import Retriever
+
+Report = Callable[[str, str], None]
+QUESTIONS = 100
+
+
+def percentiles(seconds: list[float]) -> tuple[float, float]:
+    """p50 and p95 in milliseconds."""
+    p50, p95 = np.percentile(seconds, [50, 95]) * 1000
+    return float(p50), float(p95)
+
+
+def embedding(embedder: OnnxEmbedder, other: Peer, questions: list[str], report: Report) -> None:
+    ours, theirs = [], []
+    for question in questions:
+        started = time.perf_counter()
+        embedder.embed([question])
+        ours.append(time.perf_counter() - started)
+        theirs.append(other.call("embed", [question])[0])
+    (a, a95), (b, b95) = percentiles(ours), percentiles(theirs)
+    report(
+        "embed one question, p50 ms",
+        f"{a:.2f} against {b:.2f} of sentence-transformers: {b / a:.1f} times faster "
+        f"(p95 {a95:.2f}, {b95:.2f})",
+    )
+
+
+def ingest(
+    conninfo: str, embedder: OnnxEmbedder, other: Peer, corpus: Corpus, report: Report
+) -> None:
+    with open_pool(conninfo, min_size=1, max_size=3) as pool:
+        splitter = Splitter(embedder.count_tokens, max_tokens=embedder.max_tokens)
+        started = time.perf_counter()
+        done = Ingest(PgStore(pool), embedder, splitter).run(
+            [str(corpus.path)], collection=corpus.collection
+        )
+        ours = time.perf_counter() - started
+    assert done.new == len(corpus.passages)
+    theirs, _ = other.call("ingest", list(corpus.passages.values()), list(corpus.passages))
+    count = len(corpus.passages)
+    report(
+        f"ingest {corpus.collection}, passages/s",
+        f"{count / ours:.0f} against {count / theirs:.0f} of langchain-postgres: "
+        f"{theirs / ours:.1f} times faster",
+    )
+
+
+@asynccontextmanager
+async def retriever(conninfo: str, embedder: OnnxEmbedder) -> AsyncIterator[Retriever]:
+    async with open_async_pool(conninfo, min_size=1, max_size=4) as pool:
+        with ThreadPoolExecutor(2) as executor:
+            yield Retriever(embedder, PgRetriever(pool), executor)
+
+
+async def search(
+    conninfo: str, embedder: OnnxEmbedder, other: Peer, corpus: Corpus, report: Report
+) -> None:
+    async with retriever(conninfo, embedder) as ours_is:
+        questions = list(corpus.questions.items())[:QUESTIONS]
+        for _, text in questions[:10]:
+            await ours_is.retrieve(text, collection=corpus.collection)
+            other.call("search", text)
+        ours, theirs, peer_scores = [], [], []
+        for key, text in questions:
+            started = time.perf_counter()
+            await ours_is.retrieve(text, collection=corpus.collection)
+            ours.append(time.perf_counter() - started)
+            seconds, found = other.call("search", text)
+            theirs.append(seconds)
+            peer_scores.append(ndcg(found, corpus.relevant[key]))
+        (a, a95), (b, b95) = percentiles(ours), percentiles(theirs)
+        report(
+            f"search {corpus.collection} in process, p50 / p95 ms",
+            f"{a:.2f} / {a95:.2f} against {b:.2f} / {b95:.2f} of langchain-postgres hybrid: "
+            f"{b / a:.1f} / {b95 / a95:.1f} times faster",
+        )
+        scores = {}
+        modes: tuple[SearchMode, ...] = ("hybrid", "dense", "lexical")
+        for mode in modes:
+            values = []
+            for key, text in corpus.questions.items():
+                result = await ours_is.retrieve(text, mode=mode, collection=corpus.collection)
+                values.append(ndcg([one.source for one in result.passages], corpus.relevant[key]))
+            scores[mode] = float(np.mean(values))
+        report(
+            f"nDCG@10 {corpus.collection}",
+            ", ".join(f"{mode} {score:.3f}" for mode, score in scores.items())
+            + f"; langchain-postgres hybrid {np.mean(peer_scores):.3f} (first {len(questions)})",
+        )
+
+
+def main() -> None:
+    lines: list[tuple[str, str]] = []
+
+    def report(name: str, text: str) -> None:
+        lines.append((name, text))
+        print(f"{name:55} {text}", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder, peer() as other:
+        home = Path(folder)
+        embedder = open_onnx_embedder(cache_dir=home / "cache", threads=2)
+        found = corpora()
+        questions = [text for corpus in found for text in corpus.questions.values()][:200]
+        embedding(embedder, other, questions, report)
+        with embedded_postgres(home / "postgres") as conninfo:
+            migrate(conninfo)
+            with psycopg.connect(conninfo, autocommit=True) as connection:
+                connection.execute("create database peer")
+            socket = conninfo.split()[0].removeprefix("host=")
+            with psycopg.connect(f"host={socket} dbname=peer user=postgres") as connection:
+                connection.execute("create extension vector")
+            for corpus in found:
+                other.call("open", f"postgresql+psycopg://postgres@/peer?host={socket}")
+                ingest(conninfo, embedder, other, corpus, report)
+                asyncio.run(search(conninfo, embedder, other, corpus, report))
+        service.measure(home, embedder, report)
+        if "--no-scale" not in sys.argv:
+            scale.measure(home / "scale", report)
+    results = Path(__file__).parent / "results.json"
+    machine = f"{platform.machine()}, Python {platform.python_version()}"
+    results.write_text(json.dumps({"machine": machine, "figures": dict(lines)}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
