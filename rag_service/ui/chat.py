@@ -14,6 +14,7 @@ from rag_service.ui.conversation import Turn
 
 # Seconds between two paints of a growing answer: smooth to the eye, light for the browser.
 PAINT_EVERY_S = 0.04
+STOPPED = "You stopped this answer."
 USER, ASSISTANT = ":material/person:", ":material/auto_stories:"
 
 
@@ -22,9 +23,14 @@ def show(client: Client) -> None:
         with st.chat_message("user", avatar=USER):
             st.html(citations.question_html(turn.question, str(turn.scope)))
         with st.chat_message("assistant", avatar=ASSISTANT):
-            slot = st.empty()
+            slot, below = st.empty(), st.empty()
             if turn.pending:
+                # Nothing can be drawn any more once the reader stops the run: so this is drawn
+                # before, and style.css shows it only where the run has ended.
+                with below.container(key=f"stopped-{index}"):
+                    _offer_again(turn, f"resume-{index}", "calm", STOPPED, "Ask again")
                 _stream(client, turn, index, slot)
+                below.empty()
             _show_outcome(turn, index, slot)
 
 
@@ -76,13 +82,15 @@ def _show_outcome(turn: Turn, index: int, slot: DeltaGenerator) -> None:
 def _show_failure(turn: Turn, index: int, slot: DeltaGenerator) -> None:
     if turn.partial:
         slot.html(citations.answer_html(turn.partial, turn=index, citations=()))
-    with st.container():
-        if turn.stopped:
-            st.html(citations.notice_html("calm", "You stopped this answer."))
-        else:
-            st.html(citations.notice_html("error", turn.error))
-        label = "Ask again" if turn.stopped else "Retry"
-        st.button(label, key=f"again-{index}", icon=":material/refresh:", on_click=turn.ask_again)
+    if turn.stopped:
+        _offer_again(turn, f"again-{index}", "calm", STOPPED, "Ask again")
+    else:
+        _offer_again(turn, f"again-{index}", "error", turn.error, "Retry")
+
+
+def _offer_again(turn: Turn, key: str, kind: str, text: str, label: str) -> None:
+    st.html(citations.notice_html(kind, text))
+    st.button(label, key=key, icon=":material/refresh:", on_click=turn.ask_again)
 
 
 def _waiting(text: str) -> str:

@@ -235,12 +235,20 @@ def serving(world: World, *, port: int | None = None) -> Iterator[str]:
         thread.join(10)
 
 
+@pytest.fixture(scope="session")
+def new_world() -> Callable[[], World]:
+    def make() -> World:
+        found = World()
+        for name, text in TEXTS.items():
+            found.put(name, text)
+        return found
+
+    return make
+
+
 @pytest.fixture
-def world() -> World:
-    found = World()
-    for name, text in TEXTS.items():
-        found.put(name, text)
-    return found
+def world(new_world: Callable[[], World]) -> World:
+    return new_world()
 
 
 @pytest.fixture
@@ -255,7 +263,7 @@ def unused_address() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Callable[..., AbstractContextManager[str]]:
     return serving
 
