@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -126,6 +127,19 @@ def test_odd_texts_are_stored_or_refused_but_never_fail(
     assert client.ready()
     client.documents()
     client.search("Text")
+
+
+@pytest.mark.shared
+def test_naughty_strings_are_questions_like_others(client: Client, shared_data: Path) -> None:
+    client.add_text(MUSEUM, source="museum.md")
+    lines = (shared_data / "blns" / "blns.txt").read_text("utf-8").split("\n")
+    assert len(lines) > 500
+    for line in dict.fromkeys(lines):
+        for call in (client.search, client.ask):
+            try:
+                call(line)
+            except ServiceError as error:
+                assert error.status in (400, 422), (line, error.detail)
 
 
 def test_a_database_that_goes_away_comes_back_without_a_restart(
