@@ -24,8 +24,6 @@ GRAPH_VERSION = 1
 MAX_TOKENS = 256
 # Padded tokens of one batch: enough to keep two cores busy, small enough for their caches.
 BATCH_TOKENS = 4096
-# Below this many padded tokens one thread is faster than two.
-SINGLE_THREAD_TOKENS = 64
 # No text needs more than this many characters for MAX_TOKENS tokens, but for long runs of spaces.
 TOKENISED_CHARACTERS = 16 * MAX_TOKENS
 _SPACES = re.compile(r"\s+")
@@ -44,9 +42,7 @@ class OnnxEmbedder:
         self._cutting = Tokenizer.from_file(str(tokenizer))
         self._cutting.no_padding()
         self._cutting.enable_truncation(MAX_TOKENS)
-        # A short question runs fastest on one thread: waking a second takes longer than it saves.
-        self._single = _session(graph, threads=1)
-        self._session = _session(graph, threads=threads) if threads > 1 else self._single
+        self._session = _session(graph, threads=threads)
         self._dimensions = int(self._session.get_outputs()[0].shape[1])
 
     @property
@@ -82,8 +78,7 @@ class OnnxEmbedder:
         for row, sequence in enumerate(ids):
             tokens[row, : len(sequence)] = sequence
             mask[row, : len(sequence)] = 1
-        session = self._single if tokens.size <= SINGLE_THREAD_TOKENS else self._session
-        (vectors,) = session.run(["vectors"], {"input_ids": tokens, "attention_mask": mask})
+        (vectors,) = self._session.run(["vectors"], {"input_ids": tokens, "attention_mask": mask})
         result: NDArray[np.float32] = vectors
         return result
 
@@ -92,8 +87,10 @@ def _session(graph: Path, *, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin between two operators would take the cores from the database.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Between two operators threads wait awake, which is worth a third of a short question's time;
+    # with the run's end they sleep, since the database needs the cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     return ort.InferenceSession(
         str(graph),

@@ -78,7 +78,7 @@ class _Compiler:
         if operator in COMPARISONS:
             if isinstance(wanted, bool) or not isinstance(wanted, int | float | str):
                 raise InvalidInput(
-                    f'The filter on "{key}" compares with {_shown(wanted)}: give a number or string.'
+                    f'The filter on "{key}" compares with {_shown(wanted)}: use a number or string.'
                 )
             return f"{field} {COMPARISONS[str(operator)]} {_literal(wanted, key)}"
         if operator == "eq":
