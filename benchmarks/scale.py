@@ -34,6 +34,7 @@ CASES: dict[str, tuple[str | None, Mapping[str, Any] | None]] = {
     "filter, 10 %": (None, {"tenth": 3}),
     "filter, 1 %": (None, {"hundredth": 3}),
     "filter, 0.1 %": (None, {"thousandth": 3}),
+    "range, 1 % (no index helps)": (None, {"hundredth": {"gt": 98}}),
     "tenant with 0.1 %": ("small", None),
     "tenant with 10 %": ("medium", None),
 }

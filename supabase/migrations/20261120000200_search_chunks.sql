@@ -1,4 +1,8 @@
 -- Each function returns its candidates as arrays, best first: few rows pass between them.
+--
+-- Plans are made once per connection, without looking at the arguments: planning would take longer
+-- than most searches. What such a plan cannot know (that a collection is small) is told by taking
+-- sequential scans away: every way here has an index.
 
 -- Nearest chunks by cosine. `matching` counts the rows that qualify, up to exact_limit + 1.
 --
@@ -22,6 +26,7 @@ set search_path = public, extensions
 set hnsw.ef_search = 200
 set hnsw.iterative_scan = relaxed_order
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 begin
     if filter is null then
@@ -114,6 +119,7 @@ create function public.lexical_candidates(
 language plpgsql stable
 set search_path = public, extensions
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
     k1 constant double precision := 1.2;
@@ -172,13 +178,18 @@ begin
         end loop;
     end if;
 
+    -- A small set is read by its own index and the words tested on it: `offset 0` keeps the planner
+    -- from fetching every chunk of the whole table that holds a word.
+    --
     -- Places of rows (ctid) are the cheapest way from one statement to the next; within a stable
     -- function all see the same snapshot.
     if filter is not null and few then
         fetched := array(
-            select l.ctid from chunks as c join chunk_lexemes as l using (chunk_id)
-            where c.metadata @@ filter and (everything or c.collection_id = any(scope))
-                and l.lexemes @@ fetching
+            select s.ctid from (
+                select l.ctid, l.lexemes from chunks as c join chunk_lexemes as l using (chunk_id)
+                where c.metadata @@ filter and (everything or c.collection_id = any(scope))
+                offset 0
+            ) as s where s.lexemes @@ fetching
         );
     elsif filter is not null then
         fetched := array(
@@ -190,6 +201,13 @@ begin
     elsif everything then
         fetched := array(
             select l.ctid from chunk_lexemes as l where l.lexemes @@ fetching limit guard
+        );
+    elsif scope_count <= exact_limit then
+        fetched := array(
+            select s.ctid from (
+                select l.ctid, l.lexemes from chunk_lexemes as l
+                where l.collection_id = any(scope) offset 0
+            ) as s where s.lexemes @@ fetching
         );
     else
         fetched := array(
@@ -247,10 +265,11 @@ returns table (
 language plpgsql stable
 set search_path = public, extensions
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-    exact_limit constant integer := 5000;
+    exact_limit constant integer := 4000;
     wanted integer := greatest(candidates, k);
     everything boolean := collection is null;
     scope uuid[];
