@@ -82,6 +82,8 @@ def _show_outcome(turn: Turn, index: int, slot: DeltaGenerator) -> None:
 def _show_failure(turn: Turn, index: int, slot: DeltaGenerator) -> None:
     if turn.partial:
         slot.html(citations.answer_html(turn.partial, turn=index, citations=()))
+    else:
+        slot.empty()
     if turn.stopped:
         _offer_again(turn, f"again-{index}", "calm", STOPPED, "Ask again")
     else:

@@ -12,7 +12,7 @@ from rag_service.ui.service import Overview
 
 # Each of the demo's questions, with a document that must be there for it.
 DEMO_QUESTIONS = {
-    "with": "How does the with statement work?",
+    "global": "What does the global statement do?",
     "function": "When are default parameter values evaluated?",
     "try": "What is the finally clause of a try statement for?",
     "naming": "How are names resolved in nested scopes?",
