@@ -71,12 +71,13 @@ def _require_free(host: str, port: int, variable: str) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal stop as cleanly as Ctrl-C does."""
+    """SIGTERM and a closed terminal stop as cleanly as Ctrl-C does, which some shells disable for
+    what they start in the background."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
         yield

@@ -27,7 +27,7 @@ MAX_WORDS = 90
 MAX_CANDIDATES = 20
 MAX_LIST_ITEMS = 8
 # A sentence must be this near the best one to stand beside it.
-NEAR_BEST = 0.87
+NEAR_BEST = 0.83
 # What is said twice is said once.
 SAME = 0.85
 LEXICAL_WEIGHT = 0.35

@@ -132,7 +132,7 @@ def running(home: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
         yield process, api, ui
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def test_up_serves_until_it_is_interrupted(
