@@ -11,6 +11,8 @@ from rag_service.ui.filters import told
 
 # Turns that go with a question: enough for a follow-up, short enough for any generator.
 HISTORY_TURNS = 6
+# The service takes no more of one turn.
+LONGEST_SAID = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +67,5 @@ def history(before: int) -> list[dict[str, str]]:
     for turn in [one for one in turns()[:before] if one.answer is not None][-HISTORY_TURNS:]:
         assert turn.answer is not None
         said.append({"role": "user", "content": turn.question})
-        said.append({"role": "assistant", "content": str(turn.answer["answer"])})
+        said.append({"role": "assistant", "content": str(turn.answer["answer"])[:LONGEST_SAID]})
     return said
