@@ -61,12 +61,18 @@ def test_int8_stays_near_full_precision(
 
 
 def test_vectors_are_unit_and_in_the_order_given(embedder: OnnxEmbedder) -> None:
-    vectors = embedder.embed(TEXTS)
-    assert vectors.shape == (len(TEXTS), embedder.dimensions)
+    # Texts of many lengths, so that batches are sorted, and no two alike.
+    texts = [
+        *TEXTS[:5],
+        *(f"{topic} " * n for n, topic in enumerate("sea tax owl jazz".split(), 1)),
+    ]
+    texts.reverse()
+    vectors = embedder.embed(texts)
+    assert vectors.shape == (len(texts), embedder.dimensions)
     assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
-    alone = np.stack([embedder.embed([text])[0] for text in TEXTS])
-    assert (vectors @ alone.T).argmax(axis=1).tolist() == list(range(len(TEXTS)))
+    alone = np.stack([embedder.embed([text])[0] for text in texts])
+    assert (vectors @ alone.T).argmax(axis=1).tolist() == list(range(len(texts)))
 
 
 def test_nothing_to_embed_is_no_error(embedder: OnnxEmbedder) -> None:
