@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import select
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -27,6 +29,18 @@ CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 5.0
 TRANSACTION_POOLER_PORT = "6543"  # Supabase's
 
+KEEPALIVES = {  # a network that swallows packets is noticed within half a minute
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+# Refused for good, by the words of PostgreSQL and of Supabase's pooler; connecting has no SQLSTATE.
+REFUSED = re.compile(
+    r'authentication failed|(role|database) ".*" does not exist|no pg_hba.conf entry|'
+    r"no password supplied|Tenant or user not found"
+)
+
 # The pool reports each failed attempt to connect; callers get that as StoreUnavailable.
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
@@ -38,6 +52,7 @@ def connection_arguments(conninfo: str) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "promptly",
+        **KEEPALIVES,
     }
     with translate_errors():
         given = conninfo_to_dict(conninfo)
@@ -61,7 +76,7 @@ def open_pool(
         max_size=max_size,
         timeout=POOL_TIMEOUT_S,
         configure=register_vector,
-        check=ConnectionPool.check_connection,
+        check=_check,
         open=False,
     )
     with translate_errors():
@@ -83,7 +98,7 @@ async def open_async_pool(
         max_size=max_size,
         timeout=POOL_TIMEOUT_S,
         configure=register_vector_async,
-        check=AsyncConnectionPool.check_connection,
+        check=_check_async,
         open=False,
     )
     with translate_errors():
@@ -92,6 +107,24 @@ async def open_async_pool(
         yield pool
     finally:
         await pool.close(timeout=2)
+
+
+def _check(connection: psycopg.Connection[Any]) -> None:
+    """Have the pool replace a connection that its server has closed. Costs microseconds: only where
+    something unasked lies in the socket, such as its end, is the server asked."""
+    if _has_news(connection):
+        ConnectionPool.check_connection(connection)
+
+
+async def _check_async(connection: psycopg.AsyncConnection[Any]) -> None:
+    if _has_news(connection):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+def _has_news(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @contextmanager
@@ -134,11 +167,23 @@ def _translated(error: Exception) -> PromptlyError:
                 f"PROMPTLY_DATABASE_URL cannot be used ({reason}): give a Postgres URL such as "
                 "postgresql://user:password@host:5432/name."
             )
+        case PoolTimeout():
+            return StoreUnavailable(
+                f"The database gave no connection ({reason}): try again shortly, or see what "
+                "`promptly doctor` says."
+            )
+        case psycopg.OperationalError() if not error.sqlstate and REFUSED.search(reason):
+            return ConfigurationError(
+                f"The database lets nobody in by PROMPTLY_DATABASE_URL ({reason}): correct the "
+                "user, password or database name in it."
+            )
+        case pg.ProgramLimitExceeded():
+            return InvalidInput(f"The database cannot take a value of this size: {reason}.")
         case psycopg.DataError():
             return InvalidInput(f"The database cannot take this value: {reason}.")
         case pg.InternalError_() | pg.RaiseException():
             return ConfigurationError(f"The database refused: {reason}")
-        case psycopg.OperationalError() | psycopg.InterfaceError() | PoolTimeout():
+        case psycopg.OperationalError() | psycopg.InterfaceError():
             return StoreUnavailable(f"The database does not answer ({reason}): try again shortly.")
         case _:
             return ConfigurationError(f"The database refused: {reason}")

@@ -64,7 +64,7 @@ def embedded_postgres(data_dir: Path) -> Iterator[str]:
 
     Raises ConfigurationError where the folder cannot be used or the server does not start.
     """
-    data_dir = data_dir.absolute()
+    data_dir = data_dir.resolve()  # however it is reached, one folder has one lock and one socket
     home = data_dir.parent
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -143,17 +143,20 @@ def binaries() -> Path:
 
 
 def _ensure_running(data_dir: Path) -> str:
-    socket_dir = _socket_dir(data_dir)
+    in_use = _socket_dir_in_use(data_dir)
+    socket_dir = in_use or _socket_dir(data_dir)
     if socket_dir != data_dir:
         _private(socket_dir)  # anybody could have made it
     conninfo = make_conninfo(host=str(socket_dir), dbname="postgres", user="postgres")
-    if _has_pid_file(data_dir) and _answers(conninfo):
+    if in_use and _answers(conninfo):
         return conninfo
     _initialise(data_dir)
     _require_version(data_dir)
-    _private(socket_dir)
+    _private(data_dir)
     _write_settings(data_dir, socket_dir)
     _drop_stale_pid(data_dir)
+    with suppress(FileNotFoundError):  # one run's log is kept beside the current one, no more
+        (data_dir / "server.log").replace(data_dir / "server.log.old")
     deadline = time.monotonic() + START_LIMIT_S
     while True:
         started = _run(
@@ -174,9 +177,17 @@ def _ensure_running(data_dir: Path) -> str:
     raise ConfigurationError(f"The embedded database in {data_dir} does not start: {reason}")
 
 
-def _has_pid_file(data_dir: Path) -> bool:
+def _socket_dir_in_use(data_dir: Path) -> Path | None:
+    """Where a server that runs, or died running, put its socket: it may have had another TMPDIR."""
     try:
-        return (data_dir / "postmaster.pid").exists()
+        _, ran_in, _, _, socket_dir, *_ = (data_dir / "postmaster.pid").read_bytes().splitlines()
+        found = Path(os.fsdecode(socket_dir))
+        moved = ran_in != os.fsencode(data_dir)  # a copy's pid file speaks of the original
+        return found if found.is_dir() and not moved else None
+    except ValueError:  # cut short
+        return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise ConfigurationError(
             f"The embedded database's folder {data_dir} cannot be read ({error.strerror}): mend "
@@ -310,16 +321,17 @@ def _server_user() -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        made = subprocess.run(  # noqa: S603
-            ["useradd", "--system", "--no-create-home", SYSTEM_USER],  # noqa: S607
-            capture_output=True,
-            check=False,
-        )
-        if made.returncode:
+        try:
+            subprocess.run(  # noqa: S603
+                ["useradd", "--system", "--no-create-home", SYSTEM_USER],  # noqa: S607
+                capture_output=True,
+                check=True,
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
             raise ConfigurationError(
                 "The embedded database cannot run as root, and its user "
                 f"'{SYSTEM_USER}' cannot be made: run Promptly as an ordinary user."
-            ) from None
+            ) from error
         return pwd.getpwnam(SYSTEM_USER)
 
 
@@ -328,7 +340,10 @@ def _private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), _owner()):
-            raise ConfigurationError(f"{folder} belongs to somebody else: remove it and try again.")
+            raise ConfigurationError(
+                f"{folder} belongs to another user: run Promptly as that user, or name another "
+                "place with PROMPTLY_HOME."
+            )
         folder.chmod(0o700)
         _give_to_server(folder)
     except OSError as error:
@@ -364,4 +379,4 @@ def _log_tail(data_dir: Path) -> str:
     except OSError as error:
         return f"its log cannot be read ({error.strerror})"
     wanted = [line.split("] ", 1)[-1] for line in lines[-8:] if "FATAL" in line or "HINT" in line]
-    return " ".join(wanted or lines[-1:])
+    return " ".join(dict.fromkeys(wanted or lines[-1:]))

@@ -41,17 +41,14 @@ def migrate(conninfo: str) -> list[str]:
         _require_known(done)
         if len(done) == len(_files()):
             return []
-        connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
         _require_pgvector(connection)
-        connection.execute(HISTORY)
-        done = _history(connection)  # again: another process may have been at it
-        _require_known(done)
-        applied = []
-        for version, name, path in _files():
-            if version not in done:
-                _apply(connection, version, name, path)
-                applied.append(path.stem)
-        return applied
+        with _alone(connection):
+            connection.execute(HISTORY)
+        return [
+            path.stem
+            for version, name, path in _files()
+            if version not in done and _apply(connection, version, name, path)
+        ]
 
 
 def status(conninfo: str) -> list[Migration]:
@@ -75,6 +72,16 @@ def _connection(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
         ) as connection,
     ):
         yield connection
+
+
+@contextmanager
+def _alone(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction beside which no other process migrates, with as much time as it takes. Its lock
+    and its setting end with it: a transaction pooler would lend a session's to others."""
+    with connection.transaction():
+        connection.execute("set local statement_timeout = 0")
+        connection.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+        yield
 
 
 def _files() -> list[tuple[str, str, Path]]:
@@ -108,16 +115,20 @@ def _require_known(done: dict[str, str]) -> None:
         )
 
 
-def _apply(connection: psycopg.Connection[Any], version: str, name: str, path: Path) -> None:
+def _apply(connection: psycopg.Connection[Any], version: str, name: str, path: Path) -> bool:
+    """False where another process has applied it meanwhile."""
     text = path.read_text(encoding="utf-8")
     try:
-        with connection.transaction():
+        with _alone(connection):
+            if version in _history(connection):
+                return False
             connection.execute(text.encode())
             connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, statements, name) "
                 "values (%s, %s, %s)",
                 (version, [text], name),
             )
+            return True
     except psycopg.errors.DiskFull:
         raise
     except psycopg.DatabaseError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -14,7 +16,13 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from model_pipeline.domain import Chunk, Document, DocumentSummary
-from model_pipeline.errors import EmbedderMismatch, InvalidInput, NotFound, StoreUnavailable
+from model_pipeline.errors import (
+    ConfigurationError,
+    EmbedderMismatch,
+    InvalidInput,
+    NotFound,
+    StoreUnavailable,
+)
 from model_pipeline.store.connect import translate_errors
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 ATTEMPTS = 4
 MAX_COLLECTION_NAME = 200
+MAX_DIMENSIONS = 4000  # of a halfvec that HNSW indexes
 
 CHUNK_COLUMNS = {
     "chunk_id": "uuid",
@@ -109,8 +118,14 @@ class PgStore:
     def register_embedder(self, name: str, dimensions: int) -> None:
         """Note whose vectors the store holds; raises EmbedderMismatch when they are another's.
 
-        An empty store takes any embedder, and fits its vector column to it.
+        An empty store takes any embedder, and fits its vector column to it. Raises
+        ConfigurationError for vectors too wide to be indexed.
         """
+        if not 0 < dimensions <= MAX_DIMENSIONS:
+            raise ConfigurationError(
+                f"{name} makes vectors of {dimensions} dimensions, and the database indexes at "
+                f"most {MAX_DIMENSIONS}: set PROMPTLY_EMBEDDER to another."
+            )
         with translate_errors(), self._pool.connection() as connection:
             self._embedder = (name, dimensions)
             if _embedder(connection) == self._embedder:
@@ -174,7 +189,7 @@ class PgStore:
                             collection_id,
                             item.document.source,
                             item.document.title,
-                            Jsonb(dict(item.document.metadata)),
+                            _jsonb(item.document.metadata),
                             item.content_hash,
                             item.origin,
                             len(item.chunks),
@@ -306,7 +321,7 @@ def _copy_chunks(
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(list(CHUNK_COLUMNS.values()))
         for document_id, item in items:
-            metadata = Jsonb(dict(item.document.metadata))
+            metadata = _jsonb(item.document.metadata)
             for chunk, vector in zip(item.chunks, item.vectors, strict=True):
                 copy.write_row(
                     (
@@ -324,6 +339,11 @@ def _copy_chunks(
                 )
 
 
+def _jsonb(metadata: Mapping[str, Any]) -> Jsonb:
+    """What JSON has no form for is kept as text, such as a date from a front matter: 2024-01-31."""
+    return Jsonb(dict(metadata), dumps=partial(json.dumps, default=str))
+
+
 def _embedder(connection: psycopg.Connection[Any]) -> tuple[str, int] | None:
     return connection.execute("select name, dimensions from embedder").fetchone()
 
@@ -335,7 +355,6 @@ def _fit_vectors(connection: psycopg.Connection[Any], dimensions: int) -> None:
         "where attrelid = 'chunks'::regclass and attname = 'embedding'"
     ).fetchone()
     if width and width[0] != dimensions:
-        assert 0 < dimensions <= 4000, "halfvec can be indexed up to 4,000 dimensions"
         connection.execute(
             f"alter table chunks alter column embedding type halfvec({int(dimensions)})"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import errors as pg
+from psycopg.conninfo import make_conninfo
 
 from model_pipeline.errors import (
     ConfigurationError,
@@ -67,6 +68,7 @@ def test_given_options_are_kept() -> None:
         ("set statement_timeout = 20; select pg_sleep(2)", Unavailable, "longer than"),
         ("select 'x'::int", InvalidInput, "cannot take this value"),
         ("select pg_terminate_backend(pg_backend_pid())", StoreUnavailable, "does not answer"),
+        ("do $$ begin raise program_limit_exceeded; end $$", InvalidInput, "of this size"),
         ("do $$ begin raise disk_full; end $$", StoreUnavailable, "disk is full"),
     ],
 )
@@ -92,6 +94,14 @@ def test_text_that_postgres_cannot_hold(database: str, text: str, words: str) ->
 def test_a_bad_url_is_a_setting_to_mend() -> None:
     with pytest.raises(ConfigurationError, match="PROMPTLY_DATABASE_URL"):
         connection_arguments("not a url")
+
+
+@pytest.mark.parametrize("wrong", [{"dbname": "absent"}, {"user": "absent"}])
+def test_a_name_that_the_server_does_not_know_is_a_setting_to_mend(
+    database: str, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigurationError, match='"absent" does not exist'), translate_errors():
+        psycopg.connect(make_conninfo(database, **wrong))
 
 
 def test_a_pool_opens_without_a_database_and_says_so_when_used(tmp_path: Path) -> None:
@@ -121,6 +131,36 @@ def test_the_first_use_after_a_restart_works(tmp_path: Path) -> None:
             for _ in range(4):
                 with translate_errors(), pool.connection() as connection:
                     assert connection.execute("select 1").fetchone() == (1,)
+
+
+def terminate_others(conninfo: str) -> None:
+    with psycopg.connect(conninfo) as connection:
+        ended = connection.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        ).fetchall()
+        assert (True,) in ended
+
+
+def test_closed_connections_are_replaced_unnoticed(database: str) -> None:
+    import asyncio
+
+    async def check() -> object:
+        async with open_async_pool(database, min_size=2, max_size=2) as pool:
+            await pool.wait()
+            terminate_others(database)
+            for _ in range(4):
+                async with pool.connection() as connection:
+                    cursor = await connection.execute("select 1")
+            return await cursor.fetchone()
+
+    with open_pool(database, min_size=2, max_size=2) as pool:
+        pool.wait()
+        terminate_others(database)
+        for _ in range(4):
+            with pool.connection() as connection:
+                assert connection.execute("select 1").fetchone() == (1,)
+    assert asyncio.run(check()) == (1,)
 
 
 def test_pool_error_keeps_its_cause() -> None:

@@ -174,6 +174,57 @@ def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
         assert value(conninfo, "select 1") == 1
 
 
+def test_processes_with_other_temporary_folders_share_one_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir = tmp_path / ("long" * 40) / "postgres"
+    with embedded_postgres(data_dir) as conninfo:
+        pid = server_pid(data_dir)
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        leave(joined(data_dir))
+        assert server_pid(data_dir) == pid
+        assert value(conninfo, "select 1") == 1
+
+
+def test_a_link_to_the_folder_leads_to_the_same_server(data_dir: Path) -> None:
+    with embedded_postgres(data_dir) as conninfo:
+        link = data_dir.with_name("link")
+        link.symlink_to(data_dir)
+        with embedded_postgres(link) as through_link:
+            assert through_link == conninfo
+        assert value(conninfo, "select 1") == 1
+
+
+def test_a_folder_copied_while_its_server_ran_gets_a_server_of_its_own(data_dir: Path) -> None:
+    with embedded_postgres(data_dir):
+        pid_file = (data_dir / "postmaster.pid").read_bytes()
+    copy = data_dir.with_name("copy")
+    with embedded_postgres(data_dir) as original:
+        with embedded_postgres(copy) as conninfo:
+            assert conninfo != original
+        (copy / "postmaster.pid").write_bytes(pid_file)
+        with embedded_postgres(copy) as conninfo:
+            assert value(conninfo, "show data_directory") == str(copy)
+
+
+def test_says_nothing_while_all_is_well(
+    data_dir: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with embedded_postgres(data_dir) as conninfo:
+        value(conninfo, "select 1")
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def test_the_log_does_not_grow_from_run_to_run(data_dir: Path) -> None:
+    for _ in range(3):
+        with embedded_postgres(data_dir):
+            pass
+    log = (data_dir / "server.log").read_text()
+    assert log.count("database system is ready to accept connections") == 1
+    assert len(list(data_dir.glob("server.log*"))) == 2
+
+
 def test_a_path_with_spaces_and_quotes(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path / 'it\'s a, "folder" `$HOME`' / "postgres") as conninfo:
         assert value(conninfo, "select 1") == 1
@@ -239,6 +290,19 @@ def outcome_as_nobody(data_dir: Path) -> str:
 def test_a_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     assert "Permission denied" in outcome_as_nobody(tmp_path / "postgres")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_the_folder_of_another_user_is_left_alone(data_dir: Path) -> None:
+    with embedded_postgres(data_dir):
+        pass
+    os.chown(data_dir, 65534, 65534)
+    with (
+        pytest.raises(ConfigurationError, match=r"belongs to another user.*PROMPTLY_HOME"),
+        embedded_postgres(data_dir),
+    ):
+        pass
+    assert data_dir.stat().st_uid == 65534
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

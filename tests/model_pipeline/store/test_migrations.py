@@ -59,6 +59,29 @@ def test_a_failing_file_leaves_nothing_and_is_named(database: str, tmp_path: Pat
     assert all(m.version != "20990101000000" for m in status(database))
 
 
+def test_a_slow_migration_outlives_the_statement_timeout(database: str, tmp_path: Path) -> None:
+    slow = tmp_path / "20990101000000_slow.sql"
+    slow.write_text("select pg_sleep(0.3); create table built ();")
+    with psycopg.connect(
+        database, autocommit=True, options="-c statement_timeout=100"
+    ) as connection:
+        assert migrations._apply(connection, "20990101000000", "slow", slow)
+        assert not migrations._apply(connection, "20990101000000", "slow", slow)
+        # Nothing stays with the connection: behind a pooler it is another's next.
+        assert connection.execute("show statement_timeout").fetchone() == ("100ms",)
+        held = connection.execute("select count(*) from pg_locks where locktype = 'advisory' "
+                                  "and pid = pg_backend_pid()").fetchone()  # fmt: skip
+        assert held == (0,)
+
+
+def test_an_old_pgvector_is_refused(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("update pg_extension set extversion = '0.7.4' where extname = 'vector'")
+        connection.execute("delete from supabase_migrations.schema_migrations")
+    with pytest.raises(ConfigurationError, match=r"has pgvector 0\.7\.4, but 0\.8\.0 or newer"):
+        migrate(database)
+
+
 def test_a_newer_database_is_refused(database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(

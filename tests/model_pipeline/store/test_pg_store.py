@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +20,13 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from model_pipeline.errors import EmbedderMismatch, InvalidInput, NotFound, StoreUnavailable
+from model_pipeline.errors import (
+    ConfigurationError,
+    EmbedderMismatch,
+    InvalidInput,
+    NotFound,
+    StoreUnavailable,
+)
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
@@ -78,6 +85,13 @@ def test_round_trip(store: PgStore, pool: Pool, collection: UUID, embedded: Make
     assert one(pool, "select metadata from chunks limit 1") == {"lang": "en", "year": 2024}
     stored = one(pool, "select embedding from chunks where ordinal = 0").to_numpy()
     np.testing.assert_allclose(stored.astype(np.float32), item.vectors[0], atol=1e-3)
+
+
+def test_metadata_beyond_json_is_kept_as_text(
+    store: PgStore, pool: Pool, collection: UUID, embedded: MakeDocument
+) -> None:
+    store.replace_documents(collection, [embedded(metadata={"on": date(2024, 1, 31)})])
+    assert one(pool, "select metadata from chunks limit 1") == {"on": "2024-01-31"}
 
 
 def test_the_same_input_gives_the_same_ids(
@@ -139,6 +153,15 @@ def test_text_that_cannot_be_stored_writes_nothing(
     assert store.counts()["documents"] == 0
 
 
+def test_a_source_too_long_to_be_indexed_writes_nothing(
+    store: PgStore, collection: UUID, embedded: MakeDocument
+) -> None:
+    long = "".join(str(uuid4()) for _ in range(200))
+    with pytest.raises(InvalidInput, match="of this size"):
+        store.replace_documents(collection, [embedded("good.md"), embedded(long)])
+    assert store.counts()["documents"] == 0
+
+
 def test_a_vector_of_the_wrong_width_writes_nothing(
     store: PgStore, collection: UUID, embedded: MakeDocument
 ) -> None:
@@ -188,6 +211,11 @@ def test_an_empty_store_takes_an_embedder_of_any_width(
     store.register_embedder("wide", 768)
     with pytest.raises(EmbedderMismatch, match="made by wide, and small is set"):
         store.register_embedder("small", 384)
+
+
+def test_an_embedder_too_wide_to_be_indexed(store: PgStore) -> None:
+    with pytest.raises(ConfigurationError, match="4096 dimensions"):
+        store.register_embedder("wide", 4096)
 
 
 def test_an_embedder_replaced_by_another_program_is_noticed(
