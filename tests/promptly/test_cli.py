@@ -109,7 +109,7 @@ def test_a_database_that_is_away_is_told(home: Path) -> None:
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     done = run(home, "documents", "list", PROMPTLY_DATABASE_URL=url)
     assert done.returncode == 4
-    assert "does not answer" in error(done)
+    assert "The database gave no connection" in error(done)
 
 
 @pytest.fixture
