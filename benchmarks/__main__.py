@@ -177,6 +177,8 @@ def main() -> None:
         service.measure(home, embedder, report)
         if "--no-scale" not in sys.argv:
             scale.measure(home / "scale", report)
+        if "--million" in sys.argv:
+            scale.measure(home / "million", report, chunks=1_000_000)
     results = Path(__file__).parent / "results.json"
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     results.write_text(json.dumps({"machine": machine, "figures": dict(lines)}, indent=2) + "\n")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 
 from model_pipeline.documents.found import CONTAINERS, Failed, FieldNames, Found, ReadLimits
-from model_pipeline.documents.readers import csv_rows, docx, html, json_rows, markdown, pdf, text
+from model_pipeline.documents.readers import csv_rows, json_rows
 from model_pipeline.domain import Document
 from model_pipeline.errors import UnreadableDocument
 
+Reader = Callable[[Found, bytes, ReadLimits], Document]
+
+# Imported when the first file of the format comes: some parsers take long, and a service that only
+# answers needs none.
 WHOLE_FILE = {
-    "markdown": markdown.read,
-    "html": html.read,
-    "pdf": pdf.read,
-    "docx": docx.read,
-    "text": text.read,
-    "rst": text.read,
-    "csv": csv_rows.read_table,
+    "markdown": "markdown",
+    "html": "html",
+    "pdf": "pdf",
+    "docx": "docx",
+    "text": "text",
+    "rst": "text",
 }
 
 
@@ -37,7 +41,7 @@ def read(found: Found, fields: FieldNames, *, limits: ReadLimits) -> Iterator[Do
         yield from rows(found, content, fields)
         return
     try:
-        document = WHOLE_FILE[found.format](found, content, limits)
+        document = _reader(found.format)(found, content, limits)
     except UnreadableDocument:
         raise
     except RecursionError as error:
@@ -57,6 +61,14 @@ def read(found: Found, fields: FieldNames, *, limits: ReadLimits) -> Iterator[Do
         title=found.title or document.title,
         metadata={"format": found.format, **document.metadata, **found.metadata},
     )
+
+
+def _reader(format: str) -> Reader:
+    if format == "csv":
+        return csv_rows.read_table
+    module = import_module(f"model_pipeline.documents.readers.{WHOLE_FILE[format]}")
+    reader: Reader = module.read
+    return reader
 
 
 def _bytes(found: Found, limits: ReadLimits) -> bytes:

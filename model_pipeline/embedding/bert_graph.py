@@ -3,7 +3,10 @@
 Operators are ONNX Runtime's fused ones (embeddings + norm, attention, GELU), so that its
 quantiser finds them; mean pooling (Reimers and Gurevych 2019) and the L2 norm are in the graph.
 
-Inputs: input_ids and attention_mask, both int32 [batch, tokens].
+There is no attention mask: texts of one batch have the same length. Nothing is spent on padding,
+and attention takes its fast way, which knows no mask.
+
+Input: input_ids, int32 [batch, tokens].
 Output: vectors, float32 [batch, hidden], each of length 1.
 """
 
@@ -62,29 +65,23 @@ class _Graph:
         )
 
     def layer(self, hidden: str, prefix: str) -> str:
+        # Not the fused Attention: its quantised kernel multiplies head by head, which takes longer.
+        projected = [
+            self._linear(hidden, f"{prefix}attention.self.{name}.")
+            for name in ("query", "key", "value")
+        ]
         attended = self._node(
-            "Attention",
-            [
-                hidden,
-                self._joined(prefix + "attention.self.", "weight"),
-                self._joined(prefix + "attention.self.", "bias"),
-                "attention_mask",
-            ],
-            num_heads=self._config["num_attention_heads"],
+            "MultiHeadAttention", projected, num_heads=self._config["num_attention_heads"]
         )
         attended = self._skip_norm(attended, hidden, prefix + "attention.output.")
         active = self._node("Gelu", [self._linear(attended, prefix + "intermediate.dense.")])
         return self._skip_norm(active, attended, prefix + "output.")
 
     def pool(self, hidden: str) -> None:
-        """The mean over the tokens that count, at unit length."""
-        mask = self._node("Cast", ["attention_mask"], domain="", to=TensorProto.FLOAT)
-        axes = self._constant("last_axis", np.array([-1], dtype=np.int64))
+        """The mean over the tokens, at unit length."""
         tokens = self._constant("token_axis", np.array([1], dtype=np.int64))
-        mask = self._node("Unsqueeze", [mask, axes], domain="")
-        masked = self._node("Mul", [hidden, mask], domain="")
         # The length of the sum does not matter: what follows makes it one.
-        summed = self._node("ReduceSum", [masked, tokens], domain="", keepdims=0)
+        summed = self._node("ReduceSum", [hidden, tokens], domain="", keepdims=0)
         self._node("LpNormalization", [summed], domain="", outputs=["vectors"], axis=-1, p=2)
 
     def model(self) -> onnx.ModelProto:
@@ -92,10 +89,7 @@ class _Graph:
         graph = helper.make_graph(
             self._nodes,
             "sentence_encoder",
-            [
-                helper.make_tensor_value_info("input_ids", TensorProto.INT32, ids),
-                helper.make_tensor_value_info("attention_mask", TensorProto.INT32, ids),
-            ],
+            [helper.make_tensor_value_info("input_ids", TensorProto.INT32, ids)],
             [
                 helper.make_tensor_value_info(
                     "vectors", TensorProto.FLOAT, ["batch", self._config["hidden_size"]]
@@ -146,12 +140,6 @@ class _Graph:
 
     def _norm(self, prefix: str) -> tuple[str, str]:
         return self._weight(prefix + "weight"), self._weight(prefix + "bias")
-
-    def _joined(self, prefix: str, part: str) -> str:
-        """Query, key and value beside one another, as the fused attention wants them."""
-        arrays = [self._weights[f"{prefix}{name}.{part}"] for name in ("query", "key", "value")]
-        stacked = np.concatenate([array.T for array in arrays], axis=-1)
-        return self._constant(f"{prefix}qkv.{part}", stacked)
 
     def _constant(self, name: str, array: NDArray[Any]) -> str:
         self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)

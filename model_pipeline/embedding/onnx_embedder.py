@@ -8,7 +8,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,11 +23,11 @@ from model_pipeline.embedding import weights
 from model_pipeline.errors import ConfigurationError
 
 # Raised with every change to the graph or its quantisation that changes vectors.
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 MAX_TOKENS = 256
-# Padded tokens of one batch: enough to keep two cores busy, few enough for their caches (8,192
-# take a quarter longer).
-BATCH_TOKENS = 512
+# Tokens of one batch: enough to make up for passing from operator to operator, few enough for a
+# core's caches.
+BATCH_TOKENS = 256
 # No text needs more than this many characters for MAX_TOKENS tokens, but for long runs of spaces.
 TOKENISED_CHARACTERS = 16 * MAX_TOKENS
 _SPACES = re.compile(r"\s+")
@@ -32,8 +35,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class OnnxEmbedder:
-    """Thread-safe. Vectors of one text differ by up to about 1e-2 with what shares its batch, since
-    the int8 graph scales each batch's activations together."""
+    """Thread-safe. One text is embedded by all `threads` together, many by one thread a batch: so
+    none waits for another between two operators. Vectors of one text differ by up to about 1e-2
+    with what shares its batch, since the int8 graph scales each batch's activations together."""
 
     def __init__(self, graph: Path, tokenizer: Path, *, name: str, threads: int) -> None:
         self._name = name
@@ -43,8 +47,11 @@ class OnnxEmbedder:
         self._cutting = Tokenizer.from_file(str(tokenizer))
         self._cutting.no_padding()
         self._cutting.enable_truncation(MAX_TOKENS)
-        self._session = _session(graph, threads=threads)
-        self._dimensions = int(self._session.get_outputs()[0].shape[1])
+        self._alone = _session(graph, threads=1)
+        self._together = _session(graph, threads=threads) if threads > 1 else self._alone
+        self._busy = Lock()
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="embed-batch")
+        self._dimensions = int(self._alone.get_outputs()[0].shape[1])
 
     @property
     def name(self) -> str:
@@ -59,11 +66,17 @@ class OnnxEmbedder:
         return MAX_TOKENS
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
         encoded = self._cutting.encode_batch_fast([_prefix(text) for text in texts])
         ids = [encoding.ids for encoding in encoded]
-        for batch in _batches([len(row) for row in ids]):
-            vectors[batch] = self._run([ids[index] for index in batch])
+        if len(ids) == 1:
+            return self._embed_one(ids[0])
+        vectors = np.empty((len(ids), self._dimensions), dtype=np.float32)
+
+        def run(batch: list[int]) -> None:
+            vectors[batch] = _run(self._alone, [ids[index] for index in batch])
+
+        for _ in self._workers.map(run, _batches([len(row) for row in ids])):
+            pass
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -72,16 +85,21 @@ class OnnxEmbedder:
         )
         return [len(encoding.ids) for encoding in encoded]
 
-    def _run(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        longest = max(map(len, ids))
-        tokens = np.zeros((len(ids), longest), dtype=np.int32)
-        mask = np.zeros_like(tokens)
-        for row, sequence in enumerate(ids):
-            tokens[row, : len(sequence)] = sequence
-            mask[row, : len(sequence)] = 1
-        (vectors,) = self._session.run(["vectors"], {"input_ids": tokens, "attention_mask": mask})
-        result: NDArray[np.float32] = vectors
-        return result
+    def _embed_one(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        # Only one at a time has all threads: two that share them would take longer than apart.
+        if not self._busy.acquire(blocking=False):
+            return _run(self._alone, [ids])
+        try:
+            return _run(self._together, [ids])
+        finally:
+            self._busy.release()
+
+
+def _run(session: ort.InferenceSession, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """Vectors of texts of the same length, [len(ids), dimensions]."""
+    (vectors,) = session.run(["vectors"], {"input_ids": np.array(ids, dtype=np.int32)})
+    result: NDArray[np.float32] = vectors
+    return result
 
 
 def _session(graph: Path, *, threads: int) -> ort.InferenceSession:
@@ -103,15 +121,14 @@ def _session(graph: Path, *, threads: int) -> ort.InferenceSession:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of texts of like length together, at most BATCH_TOKENS padded tokens a batch."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[index] > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    """Indices of texts of the same length, at most BATCH_TOKENS tokens a batch. The longest come
+    first, so that threads which take them by turns end together."""
+    by_length = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    for length, same in groupby(by_length, key=lengths.__getitem__):
+        rest = list(same)
+        size = max(1, BATCH_TOKENS // length)
+        for first in range(0, len(rest), size):
+            yield rest[first : first + size]
 
 
 def _prefix(text: str) -> str:

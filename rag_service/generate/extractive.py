@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
-from nltk.stem.snowball import SnowballStemmer
+import Stemmer
 from numpy.typing import NDArray
 
 from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn
@@ -64,7 +64,6 @@ MARKS = re.compile(r"\*\*|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s
 TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
 BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 NUMBER_MARK = re.compile(r"\[\d{1,3}\](?:_|\([^)]*\))?")
-_STEM = SnowballStemmer("english")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +188,16 @@ def _in_context(candidate: _Candidate, passages: Sequence[Passage]) -> str:
 
 
 def _stems(text: str) -> set[str]:
-    return {_STEM.stem(word) for word in WORD.findall(text.lower())}
+    return _stemmed(WORD.findall(text.lower()))
 
 
 def _terms(question: str) -> set[str]:
     words = [word for word in WORD.findall(question.lower()) if word not in STOPWORDS]
-    return {_STEM.stem(word) for word in words}
+    return _stemmed(words)
+
+
+def _stemmed(words: list[str]) -> set[str]:
+    return set(Stemmer.Stemmer("english").stemWords(words))  # made each time: not thread-safe
 
 
 def _idf(terms: set[str], texts: Sequence[set[str]]) -> dict[str, float]:

@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+import sentencex
 
 Kind = Literal["text", "item", "code", "heading", "table"]
 
-ABBREVIATIONS = (
-    "e.g i.e etc vs cf dr mr mrs ms prof st no fig eq sec ch vol approx dept est inc ltd co corp "
-    "jan feb mar apr jun jul aug sep sept oct nov dec a.m p.m u.s u.k al resp incl ver v"
-)
 FENCE = re.compile(r"^[ \t]*(```|~~~)")
 HEADING = re.compile(r"^#{1,6}\s")
 ADORNMENT = re.compile(r"^([=\-~^\"*+#:.`_])\1{2,}\s*$")
@@ -34,25 +30,28 @@ class Sentence:
     kind: Kind
 
 
-def _punkt() -> PunktSentenceTokenizer:
-    parameters = PunktParameters()
-    parameters.abbrev_types.update(ABBREVIATIONS.split())
-    return PunktSentenceTokenizer(parameters)
-
-
-_PUNKT = _punkt()
-
-
 def sentences(content: str) -> list[Sentence]:
     """Sentences, list items, code blocks, headings and table rows, in order."""
     found: list[Sentence] = []
     for start, end, kind in _blocks(content):
         if kind == "text":
-            for a, b in _PUNKT.span_tokenize(content[start:end]):
-                found.append(Sentence(start + a, start + b, "text"))
+            for a, b in _split(content[start:end]):
+                found.append(Sentence(*_trimmed(content, start + a, start + b), "text"))
         else:
             found.append(Sentence(*_trimmed(content, start, end), kind))
     return [sentence for sentence in found if sentence.end > sentence.start]
+
+
+def _split(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of the sentences of a paragraph; a point inside a name (app.Name) ends none."""
+    start = 0
+    for boundary in sentencex.get_sentence_boundaries("en", text):
+        end = boundary["end_index"]
+        if boundary["boundary_symbol"] != "." or end == len(text) or text[end - 1].isspace():
+            yield start, end
+            start = end
+    if start < len(text):
+        yield start, len(text)
 
 
 def _trimmed(content: str, start: int, end: int) -> tuple[int, int]:

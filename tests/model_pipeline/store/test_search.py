@@ -166,7 +166,7 @@ def test_common_words_fetch_nothing_more(store: PgStore, database: str) -> None:
         row = connection.execute(
             "select cardinality(c.chunk_ids), c.capped from collection_statistics as s, "
             "lexical_candidates('the common zebra word', array[s.collection_id], true, "
-            "s.chunk_count, s.total_length, null, s.chunk_count, 100, 5000) as c"
+            "s.chunk_count, s.total_length, null, null, 100, 5000) as c"
         ).fetchone()
     assert row == (10, True)
     result = search(database, "common zebra word", k=10)
