@@ -138,6 +138,15 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as Supabase has it: the database role, and the verified claims of their token
+    (`sub` is the user's id). Row-level security goes by these."""
+
+    role: Literal["anon", "authenticated"] = "anon"
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     role: Literal["user", "assistant"]
     content: str

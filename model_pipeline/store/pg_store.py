@@ -92,10 +92,14 @@ class PgStore:
             )
         with translate_errors(), self._pool.connection() as connection:
             connection.execute(
-                "insert into collections (name) values (%s) on conflict (name) do nothing", (name,)
+                "insert into collections (name) values (%s) "
+                "on conflict (owner_id, name) do nothing",
+                (name,),
             )
             row = connection.execute(
-                "select collection_id from collections where name = %s", (name,)
+                "select collection_id from collections "
+                "where name = %s and owner_id is not distinct from auth.uid()",
+                (name,),
             ).fetchone()
         assert row is not None
         collection_id: UUID = row[0]

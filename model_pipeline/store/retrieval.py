@@ -11,8 +11,9 @@ import psycopg
 from pgvector import HalfVector
 from psycopg_pool import AsyncConnectionPool
 
-from model_pipeline.domain import Passage, SearchMode, SearchResult
+from model_pipeline.domain import Caller, Passage, SearchMode, SearchResult
 from model_pipeline.errors import InvalidInput, NotFound
+from model_pipeline.store.caller import as_caller
 from model_pipeline.store.connect import translate_errors
 from model_pipeline.store.filters import compile_filter
 
@@ -40,8 +41,10 @@ class PgRetriever:
         collection: str | None,
         filter: Mapping[str, Any] | None,
         candidates: int = 100,
+        caller: Caller | None = None,
     ) -> SearchResult:
-        """The k best passages; `candidates` of each arm are fused in hybrid mode.
+        """The k best passages that `caller` may see; `candidates` of each arm are fused in hybrid
+        mode. Without a caller all are seen that the store's own user sees.
 
         `vector` is float32 of shape [dimensions] and unit length; lexical mode needs none.
         Raises InvalidInput, NotFound for an unknown collection, StoreUnavailable.
@@ -63,7 +66,10 @@ class PgRetriever:
         }
         started = time.perf_counter()
         with translate_errors():
-            async with self._pool.connection() as connection:
+            async with (
+                self._pool.connection() as connection,
+                as_caller(connection, caller),
+            ):
                 cursor = connection.cursor(binary=True)
                 await cursor.execute(SEARCH, arguments)
                 rows = await cursor.fetchall()

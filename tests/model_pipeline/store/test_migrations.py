@@ -103,7 +103,18 @@ def test_deny_by_default(database: str) -> None:
             "and relkind = 'r' and not relrowsecurity"
         ).fetchall()
         granted = connection.execute(
-            "select table_name from information_schema.role_table_grants "
-            "where table_schema = 'public' and grantee in ('anon', 'authenticated', 'PUBLIC')"
+            "select grantee, privilege_type, array_agg(table_name::text order by table_name) "
+            "from information_schema.role_table_grants where table_schema = 'public' "
+            "and grantee in ('anon', 'authenticated', 'PUBLIC') group by 1, 2"
         ).fetchall()
-    assert (open_tables, granted) == ([], [])
+    statistics = ["chunk_lexemes", "collection_statistics", "embedder", "lexeme_statistics"]
+    seen = sorted([*statistics, "chunks", "collections", "documents"])
+    written = ["chunks", "collections", "documents", "members"]
+    assert open_tables == []
+    assert {(who, what): tables for who, what, tables in granted} == {
+        ("anon", "SELECT"): seen,
+        ("authenticated", "SELECT"): sorted([*seen, "members"]),
+        ("authenticated", "INSERT"): written,
+        ("authenticated", "UPDATE"): written,
+        ("authenticated", "DELETE"): written,
+    }

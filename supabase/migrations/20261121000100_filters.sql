@@ -9,7 +9,7 @@ create function public.filtered_chunks(
     filter jsonpath, scope uuid[], everything boolean, scope_count bigint, at_most integer
 )
 returns uuid[]
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = public, extensions
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
@@ -17,6 +17,7 @@ as $$
 declare
     found uuid[];
 begin
+    perform require_readable(scope);
     if scope_count <= at_most then
         return array(
             select s.chunk_id from (
@@ -62,7 +63,7 @@ create function public.dense_candidates(
     out scores double precision[],
     out matching bigint
 )
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = public, extensions
 set hnsw.ef_search = 200
 set hnsw.iterative_scan = relaxed_order
@@ -70,6 +71,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
 begin
+    perform require_readable(scope);
     if qualifying is not null then
         matching := cardinality(qualifying);
         with candidates as materialized (
@@ -154,7 +156,7 @@ create function public.lexical_candidates(
     out scores double precision[],
     out capped boolean
 )
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = public, extensions
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
@@ -175,6 +177,7 @@ declare
     -- The filter leaves so few chunks that they are read, and words only choose among them.
     few boolean := qualifying is not null;
 begin
+    perform require_readable(scope);
     capped := false;
     select array_agg(term_query(t.lexeme) order by t.df, t.lexeme),
         array_agg(t.df order by t.df, t.lexeme),
@@ -274,7 +277,8 @@ begin
 end
 $$;
 
--- The one statement of retrieval, the same through both doors. Always at least one row: `complete`
+-- The one statement of retrieval, the same through both doors. It runs as its caller: which
+-- collections there are to search, and the rows shown, come through row-level security. Always at least one row: `complete`
 -- stands on each, and alone, with nulls, where nothing was found.
 create or replace function public.search_chunks(
     query_text text,
@@ -308,7 +312,7 @@ as $$
 declare
     exact_limit constant integer := 4000;
     wanted integer := greatest(candidates, k);
-    everything boolean := collection is null;
+    everything boolean := collection is null and reads_everything();
     scope uuid[];
     scope_count bigint;
     scope_length bigint;
@@ -320,7 +324,8 @@ begin
     select array_agg(s.collection_id), sum(s.chunk_count), sum(s.total_length)
     into scope, scope_count, scope_length
     from collections as c join collection_statistics as s using (collection_id)
-    where s.chunk_count > 0 and (everything or c.name = search_chunks.collection);
+    where s.chunk_count > 0
+        and (search_chunks.collection is null or c.name = search_chunks.collection);
     if scope is null then
         return query select true, null::uuid, null::uuid, null, null, null::text[], null,
             null::jsonb, null::integer, null::float8, null::float8, null::float8;
