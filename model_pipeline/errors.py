@@ -3,6 +3,8 @@
 PromptlyError
 ├── InvalidInput            400  what was asked cannot be done as asked
 │   └── TooLarge            413  over a stated limit
+├── Unauthorized            401  the asker is not who they say, or says nothing
+├── Forbidden               403  the asker may see it, but not do this
 ├── NotFound                404  no such thing, or none that the asker may see
 ├── Conflict                409  it stands against what is stored
 │   └── EmbedderMismatch    409  vectors of another embedder are in the store
@@ -37,6 +39,16 @@ class InvalidInput(PromptlyError):
 class TooLarge(InvalidInput):
     status = 413
     title = "Too large"
+
+
+class Unauthorized(PromptlyError):
+    status = 401
+    title = "Not signed in"
+
+
+class Forbidden(PromptlyError):
+    status = 403
+    title = "Forbidden"
 
 
 class NotFound(PromptlyError):

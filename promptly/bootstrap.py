@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
-from model_pipeline.domain import Embedder
+from model_pipeline.domain import Caller, Embedder
 from model_pipeline.embedding.factory import open_embedder
 from model_pipeline.errors import ConfigurationError
 from model_pipeline.ingest import Ingest
@@ -21,9 +21,19 @@ from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
 from promptly.settings import Settings
 from rag_service.answer import Answerer
-from rag_service.api.services import IngestReport, Limits, Services, Upload
+from rag_service.api.services import (
+    IngestReport,
+    Limits,
+    Services,
+    Upload,
+    without_accounts,
+)
+from rag_service.api.tokens import Keys, TokenAccess
 from rag_service.generate.extractive import Extractive
 from rag_service.retrieve import Retriever
+
+# As HS256 asks (RFC 7518, 3.2).
+SHORTEST_SECRET = 32
 
 
 @contextmanager
@@ -67,7 +77,7 @@ class Answering:
     retriever: Retriever
     answerer: Answerer
     store: PgRetriever
-    executor: Executor
+    acting_for: Callable[[Caller | None], tuple[Retriever, Answerer]]
 
 
 @asynccontextmanager
@@ -79,11 +89,14 @@ async def answering(settings: Settings, conninfo: str) -> AsyncIterator[Answerin
     encoder = embedder(settings)
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor:
         async with open_async_pool(conninfo, min_size=1, max_size=settings.pool_size) as pool:
-            passages = PgRetriever(pool)
-            retriever = Retriever(encoder, passages, executor)
             generator = Extractive(encoder, executor)
-            answerer = Answerer(retriever, generator, release_id=f"{generator.name}/{encoder.name}")
-            yield Answering(encoder, retriever, answerer, passages, executor)
+            release = f"{generator.name}/{encoder.name}"
+
+            def acting_for(caller: Caller | None) -> tuple[Retriever, Answerer]:
+                retriever = Retriever(encoder, PgRetriever(pool, caller), executor)
+                return retriever, Answerer(retriever, generator, release_id=release)
+
+            yield Answering(encoder, *acting_for(None), PgRetriever(pool), acting_for)
 
 
 @asynccontextmanager
@@ -91,21 +104,51 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
     """Everything the HTTP API needs, open for as long as it serves."""
     async with answering(settings, conninfo) as parts:
         with open_pool(conninfo, min_size=1, max_size=4) as pool:
-            documents = PgStore(pool)
-            ingest = Ingest(documents, parts.embedder, splitter(parts.embedder))
+            splits = splitter(parts.embedder)
             limits = Limits(
                 upload_bytes=settings.upload_bytes,
                 request_timeout_s=settings.request_timeout_s,
                 allowed_hosts=settings.allowed_hosts,
             )
-            yield Services(
-                retriever=parts.retriever,
-                answerer=parts.answerer,
-                documents=documents,
-                ingest=partial(_ingest_uploads, ingest),
-                ready=parts.store.ping,
-                limits=limits,
-            )
+            authenticate = token_access(settings) if settings.has_accounts else without_accounts
+
+            def bound_to(caller: Caller | None) -> Services:
+                documents = PgStore(pool, caller)
+                retriever, answerer = parts.acting_for(caller)
+                return Services(
+                    retriever=retriever,
+                    answerer=answerer,
+                    documents=documents,
+                    ingest=partial(_ingest_uploads, Ingest(documents, parts.embedder, splits)),
+                    ready=parts.store.ping,
+                    limits=limits,
+                    authenticate=authenticate,
+                    bound_to=bound_to,
+                )
+
+            yield bound_to(None)
+
+
+def token_access(settings: Settings) -> TokenAccess:
+    """Raises ConfigurationError where accounts are wanted and no token could be checked."""
+    base = settings.supabase_url.rstrip("/") + "/auth/v1" if settings.supabase_url else None
+    keys = settings.supabase_jwks_url or (base and f"{base}/.well-known/jwks.json")
+    secret = settings.supabase_jwt_secret
+    if not (secret or keys):
+        raise ConfigurationError(
+            "PROMPTLY_ACCOUNTS is set, but nothing that tokens could be checked with: set "
+            "SUPABASE_URL, SUPABASE_JWKS_URL or SUPABASE_JWT_SECRET."
+        )
+    if secret and len(secret.get_secret_value().encode()) < SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"SUPABASE_JWT_SECRET has under {SHORTEST_SECRET} bytes, which can be guessed: set the "
+            "project's own."
+        )
+    return TokenAccess(
+        secret=secret.get_secret_value() if secret else None,
+        keys=Keys(keys) if keys else None,
+        issuer=base,
+    )
 
 
 def _ingest_uploads(ingest: Ingest, uploads: Sequence[Upload], collection: str) -> IngestReport:

@@ -11,6 +11,7 @@ from promptly.settings import Settings
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are finished first."""
+    settings.require_private(host, "PROMPTLY_API_HOST")
     with bootstrap.database(settings) as conninfo:
         uvloop.run(_serve(settings, conninfo, host=host, port=port))
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_pipeline.errors import ConfigurationError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _split(value: object) -> object:
@@ -25,7 +28,11 @@ class Settings(BaseSettings):
     """The environment variables of Promptly; every default runs on a laptop without any set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PROMPTLY_", env_file=".env", env_ignore_empty=True, extra="ignore"
+        env_prefix="PROMPTLY_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     home: Annotated[Path, AfterValidator(_absolute)] = Path("~/.promptly")
@@ -46,9 +53,34 @@ class Settings(BaseSettings):
         "[::1]",
     )
     """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
+    supabase_url: Annotated[str | None, Field(validation_alias="SUPABASE_URL")] = None
+    supabase_jwt_secret: Annotated[
+        SecretStr | None, Field(validation_alias="SUPABASE_JWT_SECRET")
+    ] = None
+    """The shared secret of projects whose tokens are signed with one (HS256)."""
+    supabase_jwks_url: Annotated[str | None, Field(validation_alias="SUPABASE_JWKS_URL")] = None
+    """Where the public keys of tokens are; by default where SUPABASE_URL has them."""
+    accounts: bool | None = None
+    """Whether people sign in: unset, as soon as one of the three above is set. Without accounts
+    whoever reaches the service sees everything, so it listens on this machine alone."""
     request_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     upload_bytes: Annotated[int, Field(gt=0)] = 50_000_000
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
+
+    @property
+    def has_accounts(self) -> bool:
+        if self.accounts is not None:
+            return self.accounts
+        return bool(self.supabase_url or self.supabase_jwt_secret or self.supabase_jwks_url)
+
+    def require_private(self, host: str, variable: str) -> None:
+        """Raises ConfigurationError where others could reach what has no accounts."""
+        if not self.has_accounts and host not in LOOPBACK:
+            raise ConfigurationError(
+                f"{variable} is {host!r}, but without accounts whoever reaches the service reads "
+                "and changes everything: leave it at 127.0.0.1, or set SUPABASE_URL or "
+                "SUPABASE_JWT_SECRET."
+            )
 
     @property
     def database_dir(self) -> Path:
@@ -65,7 +97,9 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "PROMPTLY_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        if not name.startswith("SUPABASE_"):
+            name = f"PROMPTLY_{name}"
         raise ConfigurationError(
             f"{name} is {first.get('input')!r}: {first['msg']}. Correct it or unset it."
         ) from error

@@ -15,6 +15,15 @@ from model_pipeline.domain import Caller
 BECOME = "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)"
 
 
+def become(connection: psycopg.Connection[Any], caller: Caller) -> None:
+    """Until the transaction that is under way ends."""
+    connection.execute(BECOME, _arguments(caller))
+
+
+def _arguments(caller: Caller) -> tuple[str, str]:
+    return caller.role, json.dumps(dict(caller.claims))
+
+
 @asynccontextmanager
 async def as_caller(
     connection: psycopg.AsyncConnection[Any], caller: Caller | None
@@ -25,5 +34,5 @@ async def as_caller(
         yield
         return
     async with connection.pipeline(), connection.transaction():
-        await connection.execute(BECOME, (caller.role, json.dumps(dict(caller.claims))))
+        await connection.execute(BECOME, _arguments(caller))
         yield

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from uuid import UUID, uuid5
 
 import psycopg
 from pgvector import HalfVector
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, InsufficientPrivilege, SerializationFailure
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from model_pipeline.domain import Chunk, Document, DocumentSummary
+from model_pipeline.domain import Caller, Chunk, Document, DocumentSummary
 from model_pipeline.errors import (
     ConfigurationError,
     EmbedderMismatch,
+    Forbidden,
     InvalidInput,
     NotFound,
     StoreUnavailable,
 )
+from model_pipeline.store.caller import become
 from model_pipeline.store.connect import translate_errors
 
 if TYPE_CHECKING:
@@ -46,6 +49,13 @@ CHUNK_COLUMNS = {
     "metadata": "jsonb",
     "embedding": "halfvec",
 }
+# One's own before what others share.
+WRITABLE = """
+select collection_id from collections
+where name = %s and (reads_everything() or collection_id = any(my_collections('editor')))
+order by owner_id is not distinct from auth.uid() desc, collection_id limit 1
+"""
+SNAPSHOT = "set transaction isolation level repeatable read read only"
 SUMMARY = """
 select d.document_id, c.name, d.source, d.title, d.metadata, d.chunk_count, d.content_hash,
     to_char(d.updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
@@ -76,10 +86,15 @@ class StoredChunk:
 
 
 class PgStore:
-    """Raises StoreUnavailable whenever the database does not answer."""
+    """What `caller` may see and change, or without one, the store's own user. Raises
+    StoreUnavailable whenever the database does not answer, Forbidden where row-level security
+    refuses a change."""
 
-    def __init__(self, pool: ConnectionPool[psycopg.Connection[Any]]) -> None:
+    def __init__(
+        self, pool: ConnectionPool[psycopg.Connection[Any]], caller: Caller | None = None
+    ) -> None:
         self._pool = pool
+        self._caller = caller
         self._embedder: tuple[str, int] | None = None
 
     # Collections and the embedder
@@ -90,28 +105,26 @@ class PgStore:
                 f"A collection's name has 1 to {MAX_COLLECTION_NAME} characters, and this one has "
                 f"{len(name.strip())}."
             )
-        with translate_errors(), self._pool.connection() as connection:
-            connection.execute(
-                "insert into collections (name) values (%s) "
-                "on conflict (owner_id, name) do nothing",
-                (name,),
-            )
-            row = connection.execute(
-                "select collection_id from collections "
-                "where name = %s and owner_id is not distinct from auth.uid()",
-                (name,),
-            ).fetchone()
+        with self._connection() as connection:
+            row = connection.execute(WRITABLE, (name,)).fetchone()
+            if row is None:
+                connection.execute(
+                    "insert into collections (name) values (%s) "
+                    "on conflict (owner_id, name) do nothing",
+                    (name,),
+                )
+                row = connection.execute(WRITABLE, (name,)).fetchone()
         assert row is not None
         collection_id: UUID = row[0]
         return collection_id
 
     def collections(self) -> list[str]:
-        with translate_errors(), self._pool.connection() as connection:
+        with self._connection() as connection:
             rows = connection.execute("select name from collections order by name")
             return [name for (name,) in rows]
 
     def counts(self) -> dict[str, int]:
-        with translate_errors(), self._pool.connection() as connection:
+        with self._connection() as connection:
             row = connection.execute(
                 "select (select count(*) from collections), (select count(*) from documents), "
                 "(select coalesce(sum(chunk_count), 0)::bigint from collection_statistics)"
@@ -156,7 +169,7 @@ class PgStore:
     # Writing
 
     def content_hashes(self, collection_id: UUID, sources: Sequence[str]) -> dict[str, str]:
-        with translate_errors(), self._pool.connection() as connection:
+        with self._connection() as connection:
             rows = connection.execute(
                 "select source, content_hash from documents "
                 "where collection_id = %s and source = any(%s)",
@@ -201,7 +214,13 @@ class PgStore:
                         for document_id, item in zip(ids, batch, strict=True)
                     ],
                 )
-            _copy_chunks(connection, collection_id, zip(ids, batch, strict=True))
+            if self._caller is None:
+                _copy_chunks(connection, "chunks", collection_id, zip(ids, batch, strict=True))
+                return
+            # COPY does not know row-level security: past a table of one's own.
+            connection.execute("create temp table arriving (like chunks) on commit drop")
+            _copy_chunks(connection, "arriving", collection_id, zip(ids, batch, strict=True))
+            connection.execute("insert into chunks select * from arriving")
 
         self._transact(write)
 
@@ -239,7 +258,7 @@ class PgStore:
 
     def sources_from(self, collection_id: UUID, origin: str) -> set[str]:
         """The documents that an ingest of `origin` found, now or before."""
-        with translate_errors(), self._pool.connection() as connection:
+        with self._connection() as connection:
             rows = connection.execute(
                 "select source from documents where collection_id = %s and origin = %s",
                 (collection_id, origin),
@@ -250,7 +269,7 @@ class PgStore:
         self, *, collection: str | None, limit: int, after: UUID | None
     ) -> list[DocumentSummary]:
         """By document id; the next page starts after the last one's."""
-        with translate_errors(), self._pool.connection() as connection:
+        with self._connection() as connection:
             rows = connection.execute(
                 SUMMARY + "where (%(name)s::text is null or c.name = %(name)s) "
                 "and (%(after)s::uuid is null or d.document_id > %(after)s) "
@@ -261,12 +280,7 @@ class PgStore:
 
     def get_document(self, document_id: UUID) -> tuple[DocumentSummary, list[StoredChunk]]:
         """A document and its chunks in order, of one moment; NotFound where there is none."""
-        with (
-            translate_errors(),
-            self._pool.connection() as connection,
-            connection.transaction(),
-        ):
-            connection.execute("set transaction isolation level repeatable read read only")
+        with self._connection(snapshot=True) as connection:
             row = connection.execute(
                 SUMMARY + "where d.document_id = %s", (document_id,)
             ).fetchone()
@@ -284,22 +298,35 @@ class PgStore:
 
     def _require_embedder(self, connection: psycopg.Connection[Any]) -> None:
         """Hold the registered embedder in place until the transaction ends."""
-        row = connection.execute("select name, dimensions from embedder for share").fetchone()
+        row = connection.execute("select * from hold_embedder()").fetchone()
         if self._embedder and row != self._embedder:
             raise EmbedderMismatch(
                 f"Another program registered {row[0] if row else 'no embedder'} in place of "
                 f"{self._embedder[0]} meanwhile: start again with one of the two."
             )
 
+    @contextmanager
+    def _connection(self, *, snapshot: bool = False) -> Iterator[psycopg.Connection[Any]]:
+        """As the caller; with `snapshot`, all that is read is of one moment."""
+        with translate_errors(), self._pool.connection() as connection:
+            if self._caller is None and not snapshot:
+                yield connection
+                return
+            try:
+                with connection.transaction():
+                    if snapshot:
+                        connection.execute(SNAPSHOT)
+                    if self._caller is not None:
+                        become(connection, self._caller)
+                    yield connection
+            except InsufficientPrivilege as error:
+                raise Forbidden("This is not yours to change: ask its owner.") from error
+
     def _transact(self, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
         """Run `work` in a transaction, again where another writer's made it fail."""
         for _ in range(ATTEMPTS):
             try:
-                with (
-                    translate_errors(),
-                    self._pool.connection() as connection,
-                    connection.transaction(),
-                ):
+                with self._connection() as connection, connection.transaction():
                     return work(connection)
             except StoreUnavailable as error:
                 if not isinstance(error.__cause__, DeadlockDetected | SerializationFailure):
@@ -317,11 +344,12 @@ def _lock_collection(connection: psycopg.Connection[Any], collection_id: UUID) -
 
 def _copy_chunks(
     connection: psycopg.Connection[Any],
+    table: Literal["chunks", "arriving"],
     collection_id: UUID,
     items: Any,
 ) -> None:
     """All chunks of a batch in one COPY, so that the statistics are brought up to date once."""
-    statement = f"copy chunks ({', '.join(CHUNK_COLUMNS)}) from stdin (format binary)"
+    statement = f"copy {table} ({', '.join(CHUNK_COLUMNS)}) from stdin (format binary)"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(list(CHUNK_COLUMNS.values()))
         for document_id, item in items:

@@ -26,10 +26,16 @@ SEARCH = (Path(__file__).parent / "sql" / "search.sql").read_text(encoding="utf-
 
 
 class PgRetriever:
-    """Dense and lexical search over the chunks of a Postgres store."""
+    """Dense and lexical search over the chunks of a Postgres store: those that `caller` may see, or
+    without one, that the store's own user sees."""
 
-    def __init__(self, pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]]) -> None:
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]],
+        caller: Caller | None = None,
+    ) -> None:
         self._pool = pool
+        self._caller = caller
 
     async def search(
         self,
@@ -41,10 +47,8 @@ class PgRetriever:
         collection: str | None,
         filter: Mapping[str, Any] | None,
         candidates: int = 100,
-        caller: Caller | None = None,
     ) -> SearchResult:
-        """The k best passages that `caller` may see; `candidates` of each arm are fused in hybrid
-        mode. Without a caller all are seen that the store's own user sees.
+        """The k best passages; `candidates` of each arm are fused in hybrid mode.
 
         `vector` is float32 of shape [dimensions] and unit length; lexical mode needs none.
         Raises InvalidInput, NotFound for an unknown collection, StoreUnavailable.
@@ -68,7 +72,7 @@ class PgRetriever:
         with translate_errors():
             async with (
                 self._pool.connection() as connection,
-                as_caller(connection, caller),
+                as_caller(connection, self._caller),
             ):
                 cursor = connection.cursor(binary=True)
                 await cursor.execute(SEARCH, arguments)

@@ -44,6 +44,8 @@ class Service:
 def up() -> None:
     """Start the database, the API and the UI; Ctrl-C stops them."""
     settings = read_settings()
+    settings.require_private(settings.api_host, "PROMPTLY_API_HOST")
+    settings.require_private(settings.ui_host, "PROMPTLY_UI_HOST")
     _require_free(settings.api_host, settings.api_port, "PROMPTLY_API_PORT")
     _require_free(settings.ui_host, settings.ui_port, "PROMPTLY_UI_PORT")
     with _interruptible(), bootstrap.database(settings) as conninfo:

@@ -60,12 +60,11 @@ def answer_routes(services: Services) -> APIRouter:
             "filter": body.filter,
             "history": [Turn(turn.role, turn.content) for turn in body.history],
         }
+        mine = await services.acting_for(request)
         if not body.stream:
             async with asyncio.timeout(limit_s):
-                return reply(
-                    from_answer(await services.answerer.answer(body.question, **arguments))
-                )
-        events = services.answerer.stream(body.question, **arguments)
+                return reply(from_answer(await mine.answerer.answer(body.question, **arguments)))
+        events = mine.answerer.stream(body.question, **arguments)
         # What goes wrong before the first event is still told by the status.
         deadline = asyncio.get_running_loop().time() + limit_s
         async with asyncio.timeout_at(deadline):

@@ -69,6 +69,7 @@ def document_routes(services: Services) -> APIRouter:
 
     @routes.get("/v1/documents", response_model=DocumentList, summary="List documents")
     async def list_documents(
+        request: Request,
         collection: Annotated[
             str | None, Query(max_length=200, description="Only this one.", examples=["default"])
         ] = None,
@@ -79,8 +80,9 @@ def document_routes(services: Services) -> APIRouter:
         started = time.perf_counter()
         if collection is not None and "\0" in collection:
             raise InvalidInput("A collection's name has no NUL character: remove it.")
+        mine = await services.acting_for(request)
         found = await run_in_threadpool(
-            services.documents.list_documents, collection=collection, limit=limit, after=after
+            mine.documents.list_documents, collection=collection, limit=limit, after=after
         )
         last = str(found[-1].document_id) if len(found) == limit else None
         documents = [from_document(document) for document in found]
@@ -89,17 +91,19 @@ def document_routes(services: Services) -> APIRouter:
     @routes.get(
         "/v1/documents/{document_id}", response_model=DocumentDetail, summary="Show a document"
     )
-    async def show_document(document_id: DocumentId) -> Response:
+    async def show_document(document_id: DocumentId, request: Request) -> Response:
         """A document with its chunks in order; joined, they are its text."""
         started = time.perf_counter()
-        summary, chunks = await run_in_threadpool(services.documents.get_document, document_id)
+        mine = await services.acting_for(request)
+        summary, chunks = await run_in_threadpool(mine.documents.get_document, document_id)
         body = {**from_document(summary), "chunks": [from_chunk(chunk) for chunk in chunks]}
         return reply({**body, "timings_ms": since(started)})
 
     @routes.delete("/v1/documents/{document_id}", status_code=204, summary="Delete a document")
-    async def delete_document(document_id: DocumentId) -> Response:
+    async def delete_document(document_id: DocumentId, request: Request) -> Response:
         """With its chunks; it is gone from every later search."""
-        await run_in_threadpool(services.documents.delete_document, document_id)
+        mine = await services.acting_for(request)
+        await run_in_threadpool(mine.documents.delete_document, document_id)
         return Response(status_code=204)
 
     @routes.post(
@@ -111,19 +115,21 @@ def document_routes(services: Services) -> APIRouter:
     async def add_documents(request: Request) -> Response:
         """A text as JSON, or files as a multipart form; the same source replaces what it was."""
         started = time.perf_counter()
+        mine = await services.acting_for(request)
         if places.locked():
             raise Unavailable("Too many documents are waiting: try again shortly.", retry_after_s=5)
         async with places:
             uploads, collection = await _uploads(request)
             async with turn:
-                report = await run_in_threadpool(services.ingest, uploads, collection)
+                report = await run_in_threadpool(mine.ingest, uploads, collection)
         return reply({**from_report(report), "timings_ms": since(started)})
 
     @routes.get("/v1/collections", response_model=CollectionList, summary="List collections")
-    async def list_collections() -> Response:
+    async def list_collections(request: Request) -> Response:
         """Their names, in order."""
         started = time.perf_counter()
-        names = await run_in_threadpool(services.documents.collections)
+        mine = await services.acting_for(request)
+        names = await run_in_threadpool(mine.documents.collections)
         return reply({"collections": names, "timings_ms": since(started)})
 
     return routes

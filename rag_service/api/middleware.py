@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from model_pipeline.errors import PromptlyError, TooLarge, Unavailable
+from model_pipeline.errors import Forbidden, PromptlyError, TooLarge, Unavailable
 from rag_service.api import problems
 from rag_service.api.services import Limits
 
@@ -25,11 +25,6 @@ UPLOADS = "/v1/documents"
 class Misdirected(PromptlyError):
     status = 421
     title = "Misdirected request"
-
-
-class Forbidden(PromptlyError):
-    status = 403
-    title = "Forbidden"
 
 
 class Guard:

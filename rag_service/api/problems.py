@@ -56,6 +56,8 @@ def response(problem: Mapping[str, Any], error: Exception | None = None) -> Resp
     headers = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
+    elif problem["status"] == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     elif problem["status"] == 503:
         headers["Retry-After"] = "2"
     return Response(encoded(problem), problem["status"], headers, MEDIA_TYPE)

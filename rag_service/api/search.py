@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from rag_service.api.replies import reply
@@ -16,16 +16,17 @@ def search_routes(services: Services) -> APIRouter:
     routes = APIRouter(tags=["search"])
 
     @routes.post("/v1/search", response_model=SearchReply, summary="Find passages")
-    async def search(request: SearchRequest) -> Response:
+    async def search(body: SearchRequest, request: Request) -> Response:
         """The passages nearest to a query: by meaning, by words, or both fused by rank."""
         async with asyncio.timeout(services.limits.request_timeout_s):
-            result = await services.retriever.retrieve(
-                request.query,
-                k=request.k,
-                mode=request.mode,
-                collection=request.collection,
-                filter=request.filter,
-                diversity=request.diversity,
+            mine = await services.acting_for(request)
+            result = await mine.retriever.retrieve(
+                body.query,
+                k=body.k,
+                mode=body.mode,
+                collection=body.collection,
+                filter=body.filter,
+                diversity=body.diversity,
             )
         return reply(from_result(result))
 

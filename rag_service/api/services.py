@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from model_pipeline.domain import Answer, DocumentSummary, SearchMode, SearchResult, Turn
+from starlette.requests import Request
+
+from model_pipeline.domain import Answer, Caller, DocumentSummary, SearchMode, SearchResult, Turn
 from model_pipeline.store.pg_store import StoredChunk
 from rag_service.answer import Event
 
@@ -91,8 +93,16 @@ class Limits:
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 
 
+async def without_accounts(_authorization: str | None) -> Caller | None:
+    """Local mode: whoever reaches the service is its user."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
+    """As the API's own user; `acting_for` gives them as whoever asks, and every endpoint that
+    touches data takes those."""
+
     retriever: Retrieving
     answerer: Answering
     documents: Documents
@@ -101,3 +111,14 @@ class Services:
     ready: Callable[[], Awaitable[None]]
     """Raises where the service cannot answer."""
     limits: Limits = field(default_factory=Limits)
+    authenticate: Callable[[str | None], Awaitable[Caller | None]] = without_accounts
+    """From an Authorization header; raises Unauthorized."""
+    bound_to: Callable[[Caller], Services] | None = None
+    """The same services, as a caller. Needed where `authenticate` finds any."""
+
+    async def acting_for(self, request: Request) -> Services:
+        caller = await self.authenticate(request.headers.get("authorization"))
+        if caller is None:
+            return self
+        assert self.bound_to is not None
+        return self.bound_to(caller)

@@ -151,3 +151,12 @@ begin
     end if;
 end
 $$;
+
+-- The registered embedder, which stays as it is until the transaction ends. Whoever writes chunks
+-- needs that, and nobody but the owner may change the row, which a lock on it would ask for.
+create function public.hold_embedder(out name text, out dimensions integer)
+language sql volatile security definer
+set search_path = ''
+as $$
+    select e.name, e.dimensions from public.embedder as e for share
+$$;

@@ -101,9 +101,9 @@ def search(
 ) -> list[tuple[str, float]]:
     async def run() -> list[tuple[str, float]]:
         async with open_async_pool(database, min_size=1, max_size=1) as pool:
-            result = await PgRetriever(pool).search(
+            result = await PgRetriever(pool, caller(name)).search(
                 text=text, vector=document("", 3, "x").vectors[0], k=100, mode=mode,
-                collection=collection, filter=filter, caller=caller(name),
+                collection=collection, filter=filter,
             )  # fmt: skip
             # The connection is its own again: nothing of the caller stays on it.
             async with pool.connection() as connection:
