@@ -43,6 +43,7 @@ lint: $(VENV)/.test
 
 unit: $(VENV)/.test
 	@sh tests/browser/install-chromium.sh
+	@sh tests/servers/install-pgbouncer.sh
 	$(BIN)/python -m pytest
 
 $(BENCH_VENV)/.done: requirements/bench.lock
