@@ -17,6 +17,8 @@ from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embed
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
 from tests.servers import pgbouncer as pgbouncer_server
+from tests.servers import supabase_lite
+from tests.servers.supabase_lite import SupabaseServer
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -106,3 +108,16 @@ def pgbouncer(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             return f"postgresql://postgres@127.0.0.1:{port}/{name}?pgbouncer=true"
 
         yield through
+
+
+@pytest.fixture(scope="session")
+def supabase_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupabaseServer]:
+    """Supabase's HTTP API over a migrated database of its own; skips where it is not installed."""
+    if reason := supabase_lite.missing():
+        pytest.skip(f"{reason}: sh tests/servers/install-supabase.sh")
+    folder = tmp_path_factory.mktemp("supabase")
+    with (
+        embedded_postgres(folder / "postgres") as conninfo,
+        supabase_lite.running(conninfo, folder) as started,
+    ):
+        yield started
