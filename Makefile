@@ -43,6 +43,8 @@ lint: $(VENV)/.test
 
 unit: $(VENV)/.test
 	@sh tests/browser/install-chromium.sh
+	@sh tests/servers/install-pgbouncer.sh
+	@sh tests/servers/install-supabase.sh
 	$(BIN)/python -m pytest
 
 $(BENCH_VENV)/.done: requirements/bench.lock

@@ -11,11 +11,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
+from tests.servers import pgbouncer as pgbouncer_server
+from tests.servers import supabase_lite
+from tests.servers.supabase_lite import SupabaseServer
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -44,29 +47,35 @@ NewDatabase = Callable[[], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session")
-def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    """Makes migrated, empty databases, about 50 ms each, on one embedded server."""
-    with embedded_postgres(tmp_path_factory.mktemp("server") / "postgres") as server:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute("create database migrated")
-        migrate(make_conninfo(server, dbname="migrated"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The one embedded server of a run."""
+    with embedded_postgres(tmp_path_factory.mktemp("server") / "postgres") as conninfo:
+        yield conninfo
 
-        @contextmanager
-        def make() -> Iterator[str]:
-            name = f"test_{uuid4().hex}"
+
+@pytest.fixture(scope="session")
+def new_database(server: str) -> NewDatabase:
+    """Makes migrated, empty databases, about 50 ms each."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("create database migrated")
+    migrate(make_conninfo(server, dbname="migrated"))
+
+    @contextmanager
+    def make() -> Iterator[str]:
+        name = f"test_{uuid4().hex}"
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} template migrated").format(sql.Identifier(name))
+            )
+        try:
+            yield make_conninfo(server, dbname=name)
+        finally:
             with psycopg.connect(server, autocommit=True) as connection:
                 connection.execute(
-                    sql.SQL("create database {} template migrated").format(sql.Identifier(name))
+                    sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
                 )
-            try:
-                yield make_conninfo(server, dbname=name)
-            finally:
-                with psycopg.connect(server, autocommit=True) as connection:
-                    connection.execute(
-                        sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
-                    )
 
-        yield make
+    return make
 
 
 @pytest.fixture
@@ -81,3 +90,34 @@ def module_database(new_database: NewDatabase) -> Iterator[str]:
     """The same, shared by the tests of one file."""
     with new_database() as conninfo:
         yield conninfo
+
+
+ThroughPooler = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThroughPooler]:
+    """Turns a database's connection string into the one through a transaction pooler, marked as
+    such; skips where there is no PgBouncer."""
+    if pgbouncer_server.program() is None:
+        pytest.skip("PgBouncer is not installed: sh tests/servers/install-pgbouncer.sh")
+    with pgbouncer_server.running(server, tmp_path_factory.mktemp("pgbouncer")) as port:
+
+        def through(conninfo: str) -> str:
+            name = conninfo_to_dict(conninfo)["dbname"]
+            return f"postgresql://postgres@127.0.0.1:{port}/{name}?pgbouncer=true"
+
+        yield through
+
+
+@pytest.fixture(scope="session")
+def supabase_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupabaseServer]:
+    """Supabase's HTTP API over a migrated database of its own; skips where it is not installed."""
+    if reason := supabase_lite.missing():
+        pytest.skip(f"{reason}: sh tests/servers/install-supabase.sh")
+    folder = tmp_path_factory.mktemp("supabase")
+    with (
+        embedded_postgres(folder / "postgres") as conninfo,
+        supabase_lite.running(conninfo, folder) as started,
+    ):
+        yield started

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
-from pgvector.psycopg import register_vector, register_vector_async
+from pgvector.psycopg.halfvec import register_halfvec_info
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types import TypeInfo
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from model_pipeline.errors import (
@@ -28,6 +29,8 @@ CONNECT_TIMEOUT_S = 5
 # Seconds to wait for a free connection: past that the database is gone or swamped.
 POOL_TIMEOUT_S = 5.0
 TRANSACTION_POOLER_PORT = "6543"  # Supabase's
+# The mark that Supabase's and Prisma's URLs carry for any other; libpq does not know it.
+TRANSACTION_POOLER_MARK = re.compile(r"(?<=[?&\s])pgbouncer=true(&|\s|$)")
 
 KEEPALIVES = {  # a network that swallows packets is noticed within half a minute
     "keepalives_idle": 15,
@@ -45,6 +48,10 @@ REFUSED = re.compile(
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
 
+def for_libpq(conninfo: str) -> str:
+    return TRANSACTION_POOLER_MARK.sub("", conninfo)
+
+
 def connection_arguments(conninfo: str) -> dict[str, Any]:
     """What every connection gets. Behind a transaction pooler neither session settings nor
     prepared statements hold: there the SQL functions' own settings must do."""
@@ -55,8 +62,9 @@ def connection_arguments(conninfo: str) -> dict[str, Any]:
         **KEEPALIVES,
     }
     with translate_errors():
-        given = conninfo_to_dict(conninfo)
-    if str(given.get("port", "")) == TRANSACTION_POOLER_PORT:
+        given = conninfo_to_dict(for_libpq(conninfo))
+    pooled = str(given.get("port", "")) == TRANSACTION_POOLER_PORT
+    if pooled or TRANSACTION_POOLER_MARK.search(conninfo):
         return arguments | {"prepare_threshold": None}
     options = (
         f"{given.get('options', '')} -c search_path=public,extensions "
@@ -70,12 +78,12 @@ def open_pool(
     conninfo: str, *, min_size: int, max_size: int
 ) -> Iterator[ConnectionPool[psycopg.Connection[Any]]]:
     pool = ConnectionPool(
-        conninfo,
+        for_libpq(conninfo),
         kwargs=connection_arguments(conninfo),
         min_size=min_size,
         max_size=max_size,
         timeout=POOL_TIMEOUT_S,
-        configure=register_vector,
+        configure=_register,
         check=_check,
         open=False,
     )
@@ -92,12 +100,12 @@ async def open_async_pool(
     conninfo: str, *, min_size: int, max_size: int
 ) -> AsyncIterator[AsyncConnectionPool[psycopg.AsyncConnection[Any]]]:
     pool = AsyncConnectionPool(
-        conninfo,
+        for_libpq(conninfo),
         kwargs=connection_arguments(conninfo),
         min_size=min_size,
         max_size=max_size,
         timeout=POOL_TIMEOUT_S,
-        configure=register_vector_async,
+        configure=_register_async,
         check=_check_async,
         open=False,
     )
@@ -107,6 +115,24 @@ async def open_async_pool(
         yield pool
     finally:
         await pool.close(timeout=2)
+
+
+# By its full name: behind a transaction pooler the search path is the database's own.
+HALFVEC = "extensions.halfvec"
+
+
+def _register(connection: psycopg.Connection[Any]) -> None:
+    register_halfvec_info(connection, _present(TypeInfo.fetch(connection, HALFVEC)))
+
+
+async def _register_async(connection: psycopg.AsyncConnection[Any]) -> None:
+    register_halfvec_info(connection, _present(await TypeInfo.fetch(connection, HALFVEC)))
+
+
+def _present(info: TypeInfo | None) -> TypeInfo:
+    if info is None:  # before the first migration; the pool tries again
+        raise psycopg.errors.UndefinedObject(f"the type {HALFVEC} is not there")
+    return info
 
 
 def _check(connection: psycopg.Connection[Any]) -> None:
@@ -166,6 +192,11 @@ def _translated(error: Exception) -> PromptlyError:
             return ConfigurationError(
                 f"PROMPTLY_DATABASE_URL cannot be used ({reason}): give a Postgres URL such as "
                 "postgresql://user:password@host:5432/name."
+            )
+        case psycopg.OperationalError() if "unsupported startup parameter" in reason:
+            return ConfigurationError(
+                f"PROMPTLY_DATABASE_URL leads through a pooler ({reason}): add `pgbouncer=true` to "
+                "its parameters, as in postgresql://user:password@host:6432/name?pgbouncer=true."
             )
         case PoolTimeout():
             return StoreUnavailable(

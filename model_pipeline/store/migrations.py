@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from model_pipeline.errors import ConfigurationError
-from model_pipeline.store.connect import CONNECT_TIMEOUT_S, translate_errors
+from model_pipeline.store.connect import connection_arguments, for_libpq, translate_errors
 
 OLDEST_PGVECTOR = (0, 8, 0)
 LOCK_KEY = 7_221_640_035  # any number, the same in every process
@@ -64,13 +64,9 @@ def status(conninfo: str) -> list[Migration]:
 
 @contextmanager
 def _connection(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
-    # No prepared statements: this must work through any pooler.
-    with (
-        translate_errors(),
-        psycopg.connect(
-            conninfo, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
-        ) as connection,
-    ):
+    # A file's many statements cannot be prepared as one.
+    arguments = connection_arguments(conninfo) | {"prepare_threshold": None}
+    with translate_errors(), psycopg.connect(for_libpq(conninfo), **arguments) as connection:
         yield connection
 
 

@@ -388,5 +388,5 @@ def _fit_vectors(connection: psycopg.Connection[Any], dimensions: int) -> None:
     ).fetchone()
     if width and width[0] != dimensions:
         connection.execute(
-            f"alter table chunks alter column embedding type halfvec({int(dimensions)})"
+            f"alter table chunks alter column embedding type extensions.halfvec({int(dimensions)})"
         )

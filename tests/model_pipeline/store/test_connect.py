@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import errors as pg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from model_pipeline.errors import (
     ConfigurationError,
@@ -21,6 +21,7 @@ from model_pipeline.errors import (
 )
 from model_pipeline.store.connect import (
     connection_arguments,
+    for_libpq,
     open_async_pool,
     open_pool,
     translate_errors,
@@ -50,10 +51,34 @@ def test_the_same_for_async(database: str) -> None:
     assert asyncio.run(check()) == ("public,extensions",)
 
 
-def test_nothing_of_the_session_is_used_behind_a_transaction_pooler() -> None:
-    arguments = connection_arguments("postgresql://u:p@pooler.example:6543/postgres")
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("postgresql://u:p@h:6543/d", "postgresql://u:p@h:6543/d"),
+        ("postgresql://u:p@h:6432/d?pgbouncer=true", "postgresql://u:p@h:6432/d?"),
+        (
+            "postgresql://h/d?pgbouncer=true&sslmode=require",
+            "postgresql://h/d?sslmode=require",
+        ),
+        (
+            "postgresql://h/d?sslmode=require&pgbouncer=true",
+            "postgresql://h/d?sslmode=require&",
+        ),
+        ("host=h pgbouncer=true dbname=d", "host=h dbname=d"),
+    ],
+)
+def test_nothing_of_the_session_is_used_behind_a_transaction_pooler(given: str, left: str) -> None:
+    arguments = connection_arguments(given)
     assert arguments["prepare_threshold"] is None
     assert "options" not in arguments
+    assert for_libpq(given) == left
+    conninfo_to_dict(left)
+
+
+def test_a_password_is_no_mark() -> None:
+    given = "postgresql://u:pgbouncer=true@h/d"
+    assert connection_arguments(given)["prepare_threshold"] == 0
+    assert for_libpq(given) == given
 
 
 def test_given_options_are_kept() -> None:
