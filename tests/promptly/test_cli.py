@@ -116,6 +116,17 @@ def test_watch_applies_changes_until_it_is_interrupted(home: Path, tmp_path: Pat
     assert (process.returncode, output, errors) == (130, "", "")
 
 
+def test_a_dump_is_restored_into_an_empty_database_only(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Kept.\n")
+    as_json(home, "ingest", str(tmp_path / "a.md"), "-c", "dumped")
+    dumped = as_json(home, "db", "dump", str(tmp_path / "all.dump"))
+    assert dumped["documents"] > 0
+    assert "empty one" in error(run(home, "db", "restore", str(tmp_path / "all.dump")))
+    other = tmp_path / "other"
+    other.mkdir()
+    assert as_json(other, "db", "restore", str(tmp_path / "all.dump")) == dumped
+
+
 def test_wrong_use_is_one_clear_sentence(home: Path, tmp_path: Path) -> None:
     gone = run(home, "ingest", str(tmp_path / "gone.md"), "-c", "x")
     assert gone.returncode == 3
