@@ -43,12 +43,17 @@ class IngestSummary:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What this run came across: sources by origin, and origins that --sync must leave alone."""
+class Seen:
+    """What a run came across: sources by origin, and origins that --sync must leave alone; the
+    documents of each file, the reasons of each that was not read or not read whole, and what was
+    written, "new" or "changed"."""
 
     sources: dict[str, set[str]] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
     everything: set[str] = field(default_factory=set)
+    files: dict[str, set[str]] = field(default_factory=dict)
+    failed: dict[str, list[str]] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
 
     def add(self, origin: str, source: str) -> bool:
         """False for a source that this run already has, from whatever origin."""
@@ -80,9 +85,10 @@ class Ingest:
         fields: FieldNames = FieldNames(),  # noqa: B008 - frozen
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
         progress: Progress = lambda _: None,
+        seen: Seen | None = None,
     ) -> IngestSummary:
         """Ingest files, folders, globs and URLs; with `sync`, documents of these targets that are
-        no longer there are removed.
+        no longer there are removed. An empty `seen` handed in tells in detail what the run met.
 
         A document that cannot be read is a failure in the summary and stops nothing else. What
         stops the run: StoreUnavailable, EmbedderMismatch.
@@ -94,6 +100,7 @@ class Ingest:
             fields=fields,
             limits=limits,
             progress=progress,
+            seen=seen,
         )
 
     def run_found(
@@ -105,17 +112,18 @@ class Ingest:
         fields: FieldNames = FieldNames(),  # noqa: B008 - frozen
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
         progress: Progress = lambda _: None,
+        seen: Seen | None = None,
     ) -> IngestSummary:
         started = time.perf_counter()
         self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
         collection_id = self._store.ensure_collection(collection)
-        seen = _Seen()
+        seen = seen or Seen()
         failures: list[tuple[str, str]] = []
         summary = IngestSummary()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-write") as writer:
             writing: Future[None] | None = None
             for batch in _batches(_documents(found, fields, limits, seen, failures)):
-                prepared, counts = self._prepare(collection_id, batch)
+                prepared, counts = self._prepare(collection_id, batch, seen)
                 if writing is not None:
                     writing.result()
                 writing = None
@@ -130,13 +138,17 @@ class Ingest:
         progress(summary)
         return summary
 
+    def remove(self, sources: Iterable[str], *, collection: str) -> int:
+        """Remove these documents; returns how many there were."""
+        return self._store.remove_sources(self._store.ensure_collection(collection), list(sources))
+
     def check(self) -> str:
         """What the store holds, in words; raises EmbedderMismatch where it is another's."""
         self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
         return ", ".join(f"{count} {name}" for name, count in self._store.counts().items())
 
     def _prepare(
-        self, collection_id: UUID, batch: Sequence[Item]
+        self, collection_id: UUID, batch: Sequence[Item], seen: Seen
     ) -> tuple[list[EmbeddedDocument], IngestSummary]:
         """Split and embed the documents of a batch that are new or changed."""
         stored = self._store.content_hashes(collection_id, [doc.source for doc, _ in batch])
@@ -158,6 +170,7 @@ class Ingest:
             rows = vectors[at : at + len(chunks)]
             prepared.append(EmbeddedDocument(document, digest, origin, chunks, rows))
             at += len(chunks)
+            seen.written[document.source] = "changed" if document.source in stored else "new"
         changed = sum(document.source in stored for document, _, _ in fresh)
         return prepared, IngestSummary(
             new=len(fresh) - changed,
@@ -169,7 +182,7 @@ class Ingest:
     def _hash(self, document: Document) -> str:
         return f"{self._splitter.version}:{document.content_hash()}"
 
-    def _remove_vanished(self, collection_id: UUID, seen: _Seen) -> int:
+    def _remove_vanished(self, collection_id: UUID, seen: Seen) -> int:
         vanished = [
             source
             for origin in seen.sources.keys() - seen.unsure
@@ -182,32 +195,36 @@ def _documents(
     found: Iterable[Found | Failed],
     fields: FieldNames,
     limits: ReadLimits,
-    seen: _Seen,
+    seen: Seen,
     failures: list[tuple[str, str]],
 ) -> Iterator[Item]:
     """Every readable document with its origin; what fails is noted on the way."""
 
-    def note(failed: Failed) -> None:
+    def note(failed: Failed, file: str) -> None:
+        seen.failed.setdefault(file, []).append(failed.reason)
         failures.append((failed.source, failed.reason))
         # It may still be there, only unreadable today: its stored version stays.
         seen.sources.setdefault(failed.origin, set()).add(failed.source)
 
     for item in found:
         if isinstance(item, Failed):
-            note(item)
+            note(item, item.source)
             seen.unsure.add(item.origin)
             continue
         seen.sources.setdefault(item.origin, set())
+        held = seen.files.setdefault(item.source, set())
         try:
             for document in read(item, fields, limits=limits):
                 if isinstance(document, Failed):
-                    note(document)
+                    note(document, item.source)
                     if is_container(item, fields):
                         seen.unsure.add(item.origin)  # which documents it held is not known
-                elif seen.add(item.origin, document.source):
+                    continue
+                held.add(document.source)
+                if seen.add(item.origin, document.source):
                     yield document, item.origin
         except UnreadableDocument as error:
-            note(Failed(item.source, error.message, item.origin))
+            note(Failed(item.source, error.message, item.origin), item.source)
             if is_container(item, fields):
                 seen.unsure.add(item.origin)
 

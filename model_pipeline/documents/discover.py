@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -39,6 +39,50 @@ def discover(targets: Sequence[str], *, limits: ReadLimits) -> Iterator[Found | 
             yield from _local(target)
 
 
+def discover_at(target: str, places: Collection[Path]) -> Iterator[Found | Failed]:
+    """Of what `discover` finds in a folder, file or glob, the files at or beneath `places`, which
+    are spelled as the target is."""
+    path = Path(target).expanduser()
+    origin = str(path.absolute())
+    try:
+        if path.is_dir():
+            for place in places:
+                yield from _within(path, place, origin)
+        elif path.is_file():
+            if path in places:
+                yield _file(path, origin, root=path.parent)
+        elif glob.has_magic(target):
+            for item in _glob(path, origin):
+                if not {Path(item.source), *Path(item.source).parents}.isdisjoint(places):
+                    yield item
+    except (OSError, ValueError) as error:
+        yield _unopened(target, error, origin)
+
+
+def skipped(name: str) -> bool:
+    """Whether a folder of this name is passed over."""
+    return name in SKIPPED_FOLDERS or name.startswith(".")
+
+
+def glob_base(path: Path) -> tuple[Path, bool]:
+    """The folder beneath which a glob's matches lie, and whether they may lie deeper than in it."""
+    at = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
+    return Path(*path.parts[:at]), at < len(path.parts) - 1
+
+
+def _within(folder: Path, place: Path, origin: str) -> Iterator[Found | Failed]:
+    """The files of `folder` at or beneath `place`, found as a walk of the whole would find them."""
+    parts = place.relative_to(folder).parts
+    above = [folder.joinpath(*parts[: end + 1]) for end in range(len(parts) - 1)]
+    if any(skipped(one.name) or one.is_symlink() for one in above):
+        return
+    if not place.is_dir():
+        if _read_in_folder(place, folder):
+            yield _file(place, origin, root=folder)
+    elif place == folder or not (skipped(place.name) or place.is_symlink()):
+        yield from _folder(folder, origin, start=place)
+
+
 def _local(target: str) -> Iterator[Found | Failed]:
     path = Path(target).expanduser()
     origin = str(path.absolute())
@@ -52,8 +96,12 @@ def _local(target: str) -> Iterator[Found | Failed]:
         else:
             yield Failed(target, f"{target} does not exist.", origin)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        yield Failed(target, f"{target} cannot be opened: {reason}.", origin)
+        yield _unopened(target, error, origin)
+
+
+def _unopened(target: str, error: Exception, origin: str) -> Failed:
+    reason = getattr(error, "strerror", None) or str(error)
+    return Failed(target, f"{target} cannot be opened: {reason}.", origin)
 
 
 def _glob(path: Path, origin: str) -> Iterator[Found | Failed]:
@@ -65,7 +113,7 @@ def _glob(path: Path, origin: str) -> Iterator[Found | Failed]:
             yield _file(match, origin, root=match.parent)
 
 
-def _folder(folder: Path, origin: str) -> Iterator[Found | Failed]:
+def _folder(folder: Path, origin: str, start: Path | None = None) -> Iterator[Found | Failed]:
     failures: list[Failed] = []
 
     def note(error: OSError) -> None:
@@ -73,18 +121,19 @@ def _folder(folder: Path, origin: str) -> Iterator[Found | Failed]:
         failures.append(Failed(where, f"{where} cannot be opened: {error.strerror}.", origin))
 
     # Links to folders are not followed: they could lead outside, or in a circle.
-    for place, folders, names in os.walk(folder, onerror=note, followlinks=False):
-        folders[:] = sorted(
-            name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
-        )
+    for place, folders, names in os.walk(start or folder, onerror=note, followlinks=False):
+        folders[:] = sorted(name for name in folders if not skipped(name))
         for name in sorted(names):
             path = Path(place, name)
-            if not name.startswith(".") and format_of(name) and _inside(path, folder):
+            if _read_in_folder(path, folder):
                 yield _file(path, origin, root=folder)
     yield from failures
 
 
-def _inside(path: Path, folder: Path) -> bool:
+def _read_in_folder(path: Path, folder: Path) -> bool:
+    """Whether a file is read that lies in a folder: links may not lead out of it."""
+    if path.name.startswith(".") or not format_of(path.name):
+        return False
     return not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())
 
 

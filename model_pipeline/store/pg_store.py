@@ -158,7 +158,7 @@ class PgStore:
                         f"The stored vectors were made by {known[0]}, and {name} is set: set "
                         f"PROMPTLY_EMBEDDER back, or ingest into an empty database."
                     )
-                _fit_vectors(connection, dimensions)
+                fit_vectors(connection, dimensions)
                 connection.execute(
                     "insert into embedder (name, dimensions) values (%s, %s) on conflict "
                     "(singleton) do update set name = excluded.name, "
@@ -380,7 +380,7 @@ def _embedder(connection: psycopg.Connection[Any]) -> tuple[str, int] | None:
     return connection.execute("select name, dimensions from embedder").fetchone()
 
 
-def _fit_vectors(connection: psycopg.Connection[Any], dimensions: int) -> None:
+def fit_vectors(connection: psycopg.Connection[Any], dimensions: int) -> None:
     """Give the empty vector column the embedder's width."""
     width = connection.execute(
         "select atttypmod from pg_attribute "

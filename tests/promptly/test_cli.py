@@ -90,6 +90,43 @@ def test_documents_to_a_cited_answer(home: Path, tmp_path: Path) -> None:
     assert as_json(home, "doctor")["ok"]
 
 
+def test_watch_applies_changes_until_it_is_interrupted(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("The lighthouse is red.\n")
+    arguments = ("ingest", str(tmp_path), "-c", "watched", "--watch", "--json")
+    with subprocess.Popen(
+        [sys.executable, "-m", "promptly", *arguments],
+        env={**os.environ, "PROMPTLY_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            assert (first["event"], first["new"]) == ("ingested", 1)
+            (tmp_path / "a.md").write_text("The lighthouse is white.\n")
+            told = json.loads(process.stdout.readline())
+            assert (told["event"], told["source"]) == ("changed", str(tmp_path / "a.md"))
+            found = as_json(home, "search", "the colour of the lighthouse", "-c", "watched")
+            assert [one["content"] for one in found["passages"]] == ["The lighthouse is white.\n"]
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, output, errors) == (130, "", "")
+
+
+def test_a_dump_is_restored_into_an_empty_database_only(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Kept.\n")
+    as_json(home, "ingest", str(tmp_path / "a.md"), "-c", "dumped")
+    dumped = as_json(home, "db", "dump", str(tmp_path / "all.dump"))
+    assert dumped["documents"] > 0
+    assert "empty one" in error(run(home, "db", "restore", str(tmp_path / "all.dump")))
+    other = tmp_path / "other"
+    other.mkdir()
+    assert as_json(other, "db", "restore", str(tmp_path / "all.dump")) == dumped
+
+
 def test_wrong_use_is_one_clear_sentence(home: Path, tmp_path: Path) -> None:
     gone = run(home, "ingest", str(tmp_path / "gone.md"), "-c", "x")
     assert gone.returncode == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import docx
 import pytest
 
-from model_pipeline.documents.discover import discover
+from model_pipeline.documents.discover import discover, discover_at
 from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits, from_bytes
 from model_pipeline.documents.read import read
 from model_pipeline.domain import Document
@@ -262,3 +262,27 @@ def test_the_demo_documents_are_the_language_reference() -> None:
     found = list(discover(["demo:python"], limits=LIMITS))
     assert len(found) > 70
     assert all(isinstance(item, Found) for item in found)
+
+
+def test_discovery_at_a_place_finds_what_a_whole_one_finds_there(tmp_path: Path) -> None:
+    docs, outside = tmp_path / "docs", tmp_path / "outside"
+    for folder in ("in", "in/.hidden", "in/venv", "beside"):
+        (docs / folder).mkdir(parents=True)
+        (docs / folder / "x.md").write_text("x")
+        (docs / folder / ".x.md").write_text("x")
+    outside.mkdir()
+    (outside / "x.md").write_text("x")
+    (docs / "in" / "link").symlink_to(outside)
+    (docs / "in" / "out.md").symlink_to(outside / "x.md")
+
+    def at(*places: str, target: str = str(docs)) -> list[str]:
+        found = discover_at(target, {docs / place for place in places})
+        return sorted(Path(one.source).relative_to(docs).as_posix() for one in found)
+
+    assert at("") == ["beside/x.md", "in/x.md"]
+    assert at("in") == ["in/x.md"]
+    assert at("in/x.md", "beside/x.md") == ["beside/x.md", "in/x.md"]
+    passed_over = "in/.hidden in/.hidden/x.md in/venv/x.md in/link in/link/x.md in/out.md in/.x.md"
+    assert at(*passed_over.split()) == []
+    assert at("in", "beside/y.md", target=str(docs / "*" / "x.md")) == ["in/x.md"]
+    assert at("in", "beside/x.md", target=str(docs / "in" / "x.md")) == []

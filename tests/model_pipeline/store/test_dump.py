@@ -1,0 +1,158 @@
+"""All of the store to a file and back: the same answers to the bit, and nothing from a bad file."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import psycopg
+import pytest
+
+from model_pipeline.domain import SearchMode
+from model_pipeline.errors import ConfigurationError, Conflict, InvalidInput
+from model_pipeline.store.connect import open_async_pool
+from model_pipeline.store.dump import dump, restore
+from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.retrieval import PgRetriever
+
+TABLES = "collections documents chunks chunk_lexemes collection_statistics lexeme_statistics"
+WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
+MakeDocument = Callable[..., EmbeddedDocument]
+NewDatabase = Callable[[], AbstractContextManager[str]]
+
+
+@pytest.fixture
+def filled(database: str, store: PgStore, embedded: MakeDocument) -> str:
+    rng = random.Random(3)
+    store.register_embedder("test", 384)
+    for collection in ("plain", "Ümlaut\t\\N"):
+        collection_id = store.ensure_collection(collection)
+        documents = [
+            embedded(
+                f"{number}.md",
+                tuple(" ".join(rng.choices(WORDS, k=rng.randint(3, 30))) + "\n" for _ in range(3)),
+                metadata={"number": number, "tags": ["ü", None, 0.1]},
+            )
+            for number in range(60)
+        ]
+        store.replace_documents(collection_id, documents)
+    return database
+
+
+@pytest.fixture
+def empty(new_database: NewDatabase) -> Iterator[str]:
+    with new_database() as conninfo:
+        yield conninfo
+
+
+def everything(database: str) -> dict[str, list[Any]]:
+    with psycopg.connect(database) as connection:
+        rows = {
+            table: connection.execute(
+                f"select to_jsonb(t)::text from {table} as t order by 1"  # noqa: S608 - our own names
+            ).fetchall()
+            for table in TABLES.split()
+        }
+        rows["embedder"] = connection.execute("select name, dimensions from embedder").fetchall()
+    return rows
+
+
+def rankings(database: str) -> list[Any]:
+    async def ask() -> list[Any]:
+        vector = np.random.default_rng(5).normal(size=384).astype(np.float32)
+        vector /= np.linalg.norm(vector)
+        async with open_async_pool(database, min_size=1, max_size=1) as pool:
+            return [
+                [
+                    (one.chunk_id, one.score)
+                    for one in (
+                        await PgRetriever(pool).search(
+                            text=text,
+                            vector=vector,
+                            k=20,
+                            mode=mode,
+                            collection=collection,
+                            filter=None,
+                        )
+                    ).passages
+                ]
+                for mode in get_args(SearchMode)
+                for text in ("tent and rope", "compass", "kettle stove")
+                for collection in (None, "plain")
+            ]
+
+    return asyncio.run(ask())
+
+
+def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_path: Path) -> None:
+    rows = {"collections": 2, "documents": 120, "chunks": 360}
+    assert dump(filled, tmp_path / "all.dump") == rows
+    assert restore(empty, tmp_path / "all.dump") == rows
+    assert everything(empty) == everything(filled)
+    before = rankings(filled)
+    assert all(before)
+    assert rankings(empty) == before
+    assert [one.name for one in tmp_path.iterdir()] == ["all.dump"]
+
+
+def test_an_embedder_of_another_width_comes_with_the_dump(
+    database: str, store: PgStore, embedded: MakeDocument, empty: str, tmp_path: Path
+) -> None:
+    store.register_embedder("narrow", 8)
+    store.replace_documents(store.ensure_collection("c"), [embedded(dimensions=8)])
+    dump(database, tmp_path / "all.dump")
+    restore(empty, tmp_path / "all.dump")
+    assert everything(empty) == everything(database)
+
+
+def test_a_database_with_documents_is_refused(filled: str, tmp_path: Path) -> None:
+    dump(filled, tmp_path / "all.dump")
+    before = everything(filled)
+    with pytest.raises(Conflict, match="empty"):
+        restore(filled, tmp_path / "all.dump")
+    assert everything(filled) == before
+
+
+def test_a_damaged_file_restores_nothing(filled: str, empty: str, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.dump"
+    dump(filled, whole)
+    packed, plain = whole.read_bytes(), gzip.decompress(whole.read_bytes())
+    flipped = bytearray(plain)
+    flipped[len(plain) // 2] ^= 1
+    damaged = {
+        "cut": packed[: len(packed) // 2],
+        "cut between blocks": gzip.compress(plain[:-32]),
+        "a bit flipped": gzip.compress(bytes(flipped)),
+        "more behind": gzip.compress(plain + b"x"),
+        "another file": b"PK another file",
+        "another gzip": gzip.compress(b"another file\n"),
+        "empty": b"",
+    }
+    for name, content in damaged.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InvalidInput, match="is damaged or no dump"):
+            restore(empty, tmp_path / name)
+    with pytest.raises(InvalidInput, match="does not exist"):
+        restore(empty, tmp_path / "gone")
+    assert not everything(empty)["collections"]
+    restore(empty, whole)  # and the whole one still goes in
+
+
+def test_a_newer_schema_and_a_place_not_writable_are_told(
+    filled: str, empty: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(filled) as connection:
+        connection.execute(
+            "insert into supabase_migrations.schema_migrations values ('20990101000000')"
+        )
+    dump(filled, tmp_path / "all.dump")
+    with pytest.raises(ConfigurationError, match="20990101000000"):
+        restore(empty, tmp_path / "all.dump")
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        dump(filled, tmp_path / "no" / "all.dump")
