@@ -130,11 +130,6 @@ class Ingest:
         progress(summary)
         return summary
 
-    def check(self) -> str:
-        """What the store holds, in words; raises EmbedderMismatch where it is another's."""
-        self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
-        return ", ".join(f"{count} {name}" for name, count in self._store.counts().items())
-
     def _prepare(
         self, collection_id: UUID, batch: Sequence[Item]
     ) -> tuple[list[EmbeddedDocument], IngestSummary]:
