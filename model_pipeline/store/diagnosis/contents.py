@@ -135,7 +135,8 @@ def planner(subject: Subject) -> Verdict:
         return error(
             "The planner answers a nearest-neighbour query without the index over vectors "
             "(chunks_embedding), which is slow: mend what is said of indexes above, and take back "
-            "a setting such as enable_indexscan=off from the database or its user."
+            "settings such as enable_indexscan=off or a high random_page_cost from the database or "
+            "its user."
         )
     return fine("uses the index over vectors")
 
