@@ -185,8 +185,8 @@ def _operator_class(index: str) -> str:
 
 
 def _rebuild(subject: Subject, names: list[str]) -> str:
-    """Build beside the old one, then swap: readers keep what they have, writers wait for the build,
-    and a build that fails leaves nothing."""
+    """Build beside the old one, then swap: readers keep what they have, writers wait for the build.
+    A build that fails leaves nothing; where only the swap fails, the next mend starts over."""
     for name in names:
         new = sql.Identifier(f"{name}_new")
         with subject.transaction(patient=True) as connection:

@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import psycopg
 
+from model_pipeline.errors import Unavailable
 from model_pipeline.store.connect import translate_errors
 
 State = Literal["ok", "warning", "error"]
 QUERIES = Path(__file__).parents[1] / "sql" / "doctor"
-# Stores up to this size are read whole in seconds; larger ones only when that is asked for.
+# Of chunk_lexemes, some 60,000 chunks: all of it is read within 3 s. Where it is larger, it is read
+# only when that is asked for.
 SMALL_BYTES = 64_000_000
 
 
@@ -42,7 +44,11 @@ class Subject:
     def transaction(self, *, patient: bool = False) -> Iterator[psycopg.Connection[Any]]:
         """Settings that end with the transaction: a pooler would lend a session's to others.
         `patient` is for work that may take long; for others' locks nobody waits long."""
-        with translate_errors(), self.connection.transaction():
+        with (
+            translate_errors(),
+            _told_when_locked(self.lock_timeout_s),
+            self.connection.transaction(),
+        ):
             self.connection.execute("set local search_path = public, extensions")
             self.connection.execute(f"set local lock_timeout = '{self.lock_timeout_s}s'".encode())
             if patient:
@@ -68,6 +74,16 @@ class Subject:
             return True
         ((size,),) = self.rows("select pg_table_size('chunk_lexemes')")
         return bool(size <= self.small_bytes)
+
+
+@contextmanager
+def _told_when_locked(seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as failed:
+        raise Unavailable(
+            f"Another program kept a table locked for {seconds:g} s: try again when it is done."
+        ) from failed
 
 
 def fine(detail: str) -> Verdict:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from model_pipeline.errors import StoreUnavailable
+from model_pipeline.errors import Unavailable
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.diagnosis import Finding, contents, diagnose, schema, server
 from model_pipeline.store.diagnosis.verdict import Subject
@@ -177,7 +179,7 @@ def test_building_waits_for_nobody_long(filled: str) -> None:
         connection = server.connect(filled)
         with connection:
             subject = Subject(filled, connection, EMBEDDER, False, lock_timeout_s=0.2)
-            with pytest.raises(StoreUnavailable, match="lock timeout"):
+            with pytest.raises(Unavailable, match=r"kept a table locked for 0\.2 s"):
                 schema.mend_indexes(subject)
     mend_and_see(filled, "indexes", "chunks_embedding is missing")
 
@@ -286,6 +288,39 @@ def test_drifted_statistics(filled: str, damage: str, words: str) -> None:
     assert rows(filled, "select distinct chunk_count, total_length from collection_statistics") == [
         (0, 0)
     ]
+
+
+def test_statistics_are_mended_beside_writers(filled: str, embedded: MakeDocument) -> None:
+    """Whoever writes meanwhile is counted once, and nobody fails."""
+    stop = threading.Event()
+
+    def write(collection: str) -> int:
+        with open_pool(filled, min_size=1, max_size=1) as pool:
+            store, rounds = PgStore(pool), 0
+            store.register_embedder(*EMBEDDER)
+            while not stop.is_set():
+                collection_id = store.ensure_collection(collection)
+                batch = [embedded(f"{n}.md", (f"Pears {rounds}. ",)) for n in range(5)]
+                store.replace_documents(collection_id, batch)
+                if collection == "passing":
+                    with pool.connection() as connection:
+                        connection.execute("delete from collections where name = 'passing'")
+                rounds += 1
+            return rounds
+
+    connection = server.connect(filled)
+    with connection, ThreadPoolExecutor(3) as threads:
+        writers = [threads.submit(write, name) for name in ("manuals", "notes", "passing")]
+        subject = Subject(filled, connection, EMBEDDER, deep=True)
+        try:
+            for _ in range(15):
+                contents.mend_orphans(subject)
+                contents.mend_statistics(subject)
+        finally:
+            stop.set()
+        assert min(writer.result() for writer in writers) > 3
+    assert "statistics" not in unwell(filled)
+    assert "orphans" not in unwell(filled)
 
 
 def test_a_large_store_is_read_whole_only_when_asked(filled: str) -> None:
