@@ -121,10 +121,10 @@ def mend_indexes(subject: Subject) -> str:
 def operator_class(subject: Subject) -> Verdict:
     wrong = _indexes(subject).wrong
     if wrong:
-        wanted = _operator_class(wrong[0])
+        wanted = f"{_method(wrong[0])} {_operator_class(wrong[0])}".strip()
         return error(
-            f"Index {', index '.join(wrong)} has another operator class than the search's "
-            f"operator needs ({wanted}) and is never used: `promptly doctor --fix` builds it anew; "
+            f"Index {', index '.join(wrong)} has another kind or operator class than the "
+            f"search needs ({wanted}): `promptly doctor --fix` builds it anew; "
             "writers wait that long.",
             fixable=True,
         )
@@ -162,8 +162,8 @@ def _exposed(subject: Subject) -> list[str]:
 
 def _indexes(subject: Subject) -> Indexes:
     there = {
-        name: (valid, operators)
-        for name, _, valid, operators in subject.rows("indexes.sql", {"tables": tables()})
+        name: (valid, method, operators)
+        for name, method, valid, operators in subject.rows("indexes.sql", {"tables": tables()})
     }
     ours = index_definitions()
     return Indexes(
@@ -172,10 +172,18 @@ def _indexes(subject: Subject) -> Indexes:
         wrong=[
             name
             for name in ours
-            if name in there and _operator_class(name) not in ("", there[name][1])
+            if name in there
+            and (
+                _method(name) != there[name][1] or _operator_class(name) not in ("", there[name][2])
+            )
         ],
-        strange=[name for name, (valid, _) in there.items() if name not in ours and not valid],
+        strange=[name for name, (valid, _, _) in there.items() if name not in ours and not valid],
     )
+
+
+def _method(index: str) -> str:
+    named = re.search(r"\busing (\w+)", index_definitions()[index])
+    return named[1] if named else "btree"
 
 
 def _operator_class(index: str) -> str:

@@ -160,14 +160,20 @@ def test_what_a_failed_build_left(filled: str) -> None:
     assert unwell(filled) == {}
 
 
-def test_a_wrong_operator_class(filled: str) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "hnsw (embedding extensions.halfvec_cosine_ops)",
+        "ivfflat (embedding extensions.halfvec_ip_ops)",
+    ],
+)
+def test_a_wrong_operator_class(filled: str, kind: str) -> None:
     execute(
         filled,
         "drop index chunks_embedding",
-        "create index chunks_embedding on chunks "
-        "using hnsw (embedding extensions.halfvec_cosine_ops)",
+        f"create index chunks_embedding on chunks using {kind}",
     )
-    mended = mend_and_see(filled, "operator class", "chunks_embedding has another operator class")
+    mended = mend_and_see(filled, "operator class", "needs (hnsw halfvec_ip_ops)")
     assert mended == "built chunks_embedding"
 
 
