@@ -142,11 +142,6 @@ class Ingest:
         """Remove these documents; returns how many there were."""
         return self._store.remove_sources(self._store.ensure_collection(collection), list(sources))
 
-    def check(self) -> str:
-        """What the store holds, in words; raises EmbedderMismatch where it is another's."""
-        self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
-        return ", ".join(f"{count} {name}" for name, count in self._store.counts().items())
-
     def _prepare(
         self, collection_id: UUID, batch: Sequence[Item], seen: Seen
     ) -> tuple[list[EmbeddedDocument], IngestSummary]:

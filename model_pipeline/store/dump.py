@@ -25,7 +25,8 @@ from model_pipeline.store.pg_store import CHUNK_COLUMNS, fit_vectors
 
 FORMAT = b"promptly-dump 1\n"
 COLUMNS = {
-    "collections": "collection_id, name, created_at",
+    "collections": "collection_id, name, created_at, owner_id, visibility",
+    "members": "collection_id, user_id, role, created_at",
     "documents": "document_id, collection_id, source, title, metadata, content_hash, origin, "
     "chunk_count, created_at, updated_at",
     "chunks": ", ".join(CHUNK_COLUMNS),

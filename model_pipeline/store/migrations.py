@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ def migrate(conninfo: str) -> list[str]:
     """
     with _connection(conninfo) as connection:
         done = _history(connection)
-        _require_known(done)
+        require_known(done)
         if len(done) == len(_files()):
             return []
         _require_pgvector(connection)
@@ -60,6 +60,21 @@ def status(conninfo: str) -> list[Migration]:
         Migration(version, name, version in done)
         for version, name in sorted((done | known).items())
     ]
+
+
+def require_known(done: Iterable[str]) -> None:
+    """Raises ConfigurationError where the database is newer than the program."""
+    unknown = sorted(set(done) - {version for version, _, _ in _files()})
+    if unknown:
+        raise ConfigurationError(
+            f"The database has migrations that this version of Promptly does not know "
+            f"({', '.join(unknown)}): update Promptly."
+        )
+
+
+def text() -> str:
+    """All migrations, one after the other."""
+    return "\n".join(path.read_text(encoding="utf-8") for _, _, path in _files())
 
 
 @contextmanager
@@ -102,27 +117,18 @@ def _history(connection: psycopg.Connection[Any]) -> dict[str, str]:
     return {version: name or "" for version, name in rows}
 
 
-def _require_known(done: dict[str, str]) -> None:
-    unknown = sorted(set(done) - {version for version, _, _ in _files()})
-    if unknown:
-        raise ConfigurationError(
-            f"The database has migrations that this version of Promptly does not know "
-            f"({', '.join(unknown)}): update Promptly."
-        )
-
-
 def _apply(connection: psycopg.Connection[Any], version: str, name: str, path: Path) -> bool:
     """False where another process has applied it meanwhile."""
-    text = path.read_text(encoding="utf-8")
+    content = path.read_text(encoding="utf-8")
     try:
         with _alone(connection):
             if version in _history(connection):
                 return False
-            connection.execute(text.encode())
+            connection.execute(content.encode())
             connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, statements, name) "
                 "values (%s, %s, %s)",
-                (version, [text], name),
+                (version, [content], name),
             )
             return True
     except psycopg.errors.DiskFull:

@@ -4,58 +4,77 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from model_pipeline.errors import ConfigurationError, PromptlyError
-from model_pipeline.store import migrations
+from model_pipeline.domain import Embedder
+from model_pipeline.errors import ConfigurationError, PromptlyError, Unavailable
+from model_pipeline.store.diagnosis import Finding, diagnose
 from promptly import bootstrap
 from promptly.cli.output import JsonFlag, out, print_json, safe
 from promptly.settings import Settings, read_settings
 
+MARKS = {
+    "ok": "[green]ok[/green]      ",
+    "warning": "[yellow]warning[/yellow] ",
+    "error": "[red]wrong[/red]   ",
+}
+FixFlag = Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend.")]
+DeepFlag = Annotated[bool, typer.Option("--deep", help="Read every row, of a large store too.")]
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """`detail` says what was found; where `ok` is False, also what to do."""
 
-    name: str
-    ok: bool
-    detail: str
-
-
-def doctor(as_json: JsonFlag = False) -> None:
-    """Check the installation; exit status 1 when something is wrong."""
-    checks = list(_checks(read_settings()))
+def doctor(fix: FixFlag = False, deep: DeepFlag = False, as_json: JsonFlag = False) -> None:
+    """Check the installation; exit status 1 when something is wrong, 4 without a database."""
+    findings: list[Finding] = []
+    away = False
+    try:
+        for finding in _findings(read_settings(), fix=fix, deep=deep):
+            findings.append(finding)
+            if not as_json:
+                _show(finding)
+    except PromptlyError as error:
+        away = isinstance(error, Unavailable)
+        findings.append(Finding("database", "error", error.message))
+        if not as_json:
+            _show(findings[-1])
+    wrong = any(finding.state == "error" for finding in findings)
     if as_json:
-        print_json({"ok": all(check.ok for check in checks), "checks": checks})
-    else:
-        for check in checks:
-            mark = "[green]ok[/green]    " if check.ok else "[red]wrong[/red] "
-            out.print(mark, f"{check.name}: ", safe(check.detail), sep="", highlight=False)
-    if not all(check.ok for check in checks):
-        raise typer.Exit(1)
+        print_json({"ok": not wrong, "checks": findings})
+    if wrong:
+        raise typer.Exit(4 if away else 1)
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
-    yield Check("Python", True, sys.version.split()[0])
+def _show(finding: Finding) -> None:
+    detail = f"{finding.mended}; {finding.detail}" if finding.mended else finding.detail
+    out.print(MARKS[finding.state], f"{finding.name}: ", safe(detail), sep="", highlight=False)
+
+
+def _findings(settings: Settings, *, fix: bool, deep: bool) -> Iterator[Finding]:
+    """Raises PromptlyError where the database lets us not look."""
+    yield Finding("Python", "ok", sys.version.split()[0])
     yield _try("folder", lambda: _writable(settings.home))
-    yield _try("embedder", lambda: bootstrap.embedder(settings).name)
-    try:
-        with bootstrap.database(settings) as conninfo:
-            yield Check("database", True, "embedded" if not settings.database_url else "by URL")
-            yield _try("schema", lambda: _schema(conninfo))
-            yield _try("store", lambda: _store(settings))
-    except PromptlyError as error:
-        yield Check("database", False, error.message)
+    opened: list[Embedder] = []
+
+    def open_embedder() -> str:
+        opened.append(bootstrap.embedder(settings))
+        return opened[0].name
+
+    yield _try("embedder", open_embedder)
+    with bootstrap.database(settings) as conninfo:
+        embedder = (opened[0].name, opened[0].dimensions) if opened else None
+        for place, finding in enumerate(diagnose(conninfo, embedder=embedder, deep=deep, fix=fix)):
+            if not place:  # it let us in
+                yield Finding("database", "ok", "by URL" if settings.database_url else "embedded")
+            yield finding
 
 
-def _try(name: str, look: Callable[[], str]) -> Check:
+def _try(name: str, look: Callable[[], str]) -> Finding:
     try:
-        return Check(name, True, look())
+        return Finding(name, "ok", look())
     except PromptlyError as error:
-        return Check(name, False, error.message)
+        return Finding(name, "error", error.message)
 
 
 def _writable(home: Path) -> str:
@@ -69,15 +88,3 @@ def _writable(home: Path) -> str:
             f"{home} cannot be written ({error.strerror}): mend it, or set PROMPTLY_HOME."
         ) from error
     return str(home)
-
-
-def _schema(conninfo: str) -> str:
-    missing = [one.version for one in migrations.status(conninfo) if not one.applied]
-    if missing:
-        raise ConfigurationError(f"{len(missing)} migrations are missing: `promptly db migrate`.")
-    return "up to date"
-
-
-def _store(settings: Settings) -> str:
-    with bootstrap.ingesting(settings) as ingest:
-        return ingest.check()

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from promptly.cli.app import app
 
@@ -127,6 +129,30 @@ def test_a_dump_is_restored_into_an_empty_database_only(home: Path, tmp_path: Pa
     assert as_json(other, "db", "restore", str(tmp_path / "all.dump")) == dumped
 
 
+def test_the_doctor_names_and_mends(home: Path, database: str) -> None:
+    parts = conninfo_to_dict(database)
+    url = f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
+
+    def doctor(*flags: str) -> tuple[int, dict[str, Any]]:
+        done = run(home, "doctor", "--json", *flags, PROMPTLY_DATABASE_URL=url)
+        return done.returncode, json.loads(done.stdout)
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("drop index chunks_embedding")
+        code, told = doctor()
+        assert (code, told["ok"]) == (1, False)
+        (wrong,) = [one for one in told["checks"] if one["state"] != "ok"]
+        assert (wrong["name"], wrong["state"], wrong["fixable"]) == ("indexes", "error", True)
+        shown = run(home, "doctor", "--fix", "--deep", PROMPTLY_DATABASE_URL=url)
+        assert shown.returncode == 0, shown.stdout
+        assert "indexes: built chunks_embedding; " in shown.stdout
+        # A warning is no failure.
+        connection.execute("update pg_extension set extversion = '0.8.1' where extname = 'vector'")
+        code, told = doctor()
+        assert (code, told["ok"]) == (0, True)
+        assert [one["name"] for one in told["checks"] if one["state"] == "warning"] == ["pgvector"]
+
+
 def test_wrong_use_is_one_clear_sentence(home: Path, tmp_path: Path) -> None:
     gone = run(home, "ingest", str(tmp_path / "gone.md"), "-c", "x")
     assert gone.returncode == 3
@@ -147,6 +173,11 @@ def test_a_database_that_is_away_is_told(home: Path) -> None:
     done = run(home, "documents", "list", PROMPTLY_DATABASE_URL=url)
     assert done.returncode == 4
     assert "The database gave no connection" in error(done)
+    done = run(home, "doctor", "--json", PROMPTLY_DATABASE_URL=url)
+    assert done.returncode == 4
+    last = json.loads(done.stdout)["checks"][-1]
+    assert (last["name"], last["state"]) == ("database", "error")
+    assert "The database does not answer" in last["detail"]
 
 
 @pytest.fixture

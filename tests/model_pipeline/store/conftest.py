@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import psycopg
@@ -54,6 +55,18 @@ def embedded() -> MakeDocument:
         return EmbeddedDocument(document, document.content_hash(), origin, chunks, vectors)
 
     return make
+
+
+@pytest.fixture
+def role(database: str) -> Iterator[str]:
+    """A user without any right."""
+    name = f"somebody_{uuid4().hex}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"create role {name} login")
+    yield name
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"drop owned by {name}")
+        connection.execute(f"drop role {name}")
 
 
 @pytest.fixture
