@@ -55,7 +55,9 @@ class ReadLimits:
     file_bytes: int = 50_000_000
     """Of one file; also of one file's unpacked content."""
     seconds: float = 60.0
-    """For one PDF, between two pages."""
+    """For reading one file."""
+    memory_bytes: int = 2_000_000_000
+    """For reading one file; of the address space, where the system can limit that."""
     url_seconds: float = 30.0
 
 
