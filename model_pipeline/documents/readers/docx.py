@@ -72,9 +72,7 @@ def _unpacked(found: Found, content: bytes, most: int) -> io.BytesIO:
                 )
             for entry in packed.infolist():
                 if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise UnreadableDocument(
-                        f"{found.source} is packed in a way that is not read."
-                    )
+                    raise UnreadableDocument(f"{found.source} is packed in a way that is not read.")
                 with packed.open(entry) as part, copy.open(entry.filename, "w") as into:
                     shutil.copyfileobj(part, into)
     except (zipfile.BadZipFile, EOFError) as error:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import random
 import signal
+import threading
 import time
 import zipfile
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from model_pipeline.documents.discover import discover
-from model_pipeline.documents.found import FieldNames, Found, ReadLimits, from_bytes
+from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits, from_bytes
 from model_pipeline.documents.read import read
 from model_pipeline.documents.worker import Worker, worker
 from model_pipeline.domain import Document
@@ -199,3 +202,72 @@ def test_includes_stop_before_they_burst(tmp_path: Path) -> None:
     assert isinstance(document, Document)
     assert document.content.count("```py") == 10
     assert document.content.count("{* long.py *}") == 490
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("../../etc/passwd.md", "passwd.md"),
+        ("C:\\Windows\\..\\a.md", "a.md"),
+        ("a\0.md", "a<U+0000>.md"),
+        ("a\u202efdp.md", "a<U+202E>fdp.md"),
+        ("line\nbreak\x1b[2J.md", "line<U+000A>break<U+001B>[2J.md"),
+        ("half\ud800.md", "half<U+D800>.md"),
+    ],
+)
+def test_an_uploads_name_is_only_a_name_and_all_of_it_is_seen(name: str, source: str) -> None:
+    document = one(name, b"text")
+    assert (document.source, document.title) == (source, source)
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "a/..", "a.md\u202e", "\0"])
+def test_an_uploads_name_that_names_nothing_is_refused(name: str) -> None:
+    failed = from_bytes(name, b"text")
+    assert isinstance(failed, Failed)
+    assert (failed.source + failed.reason).isprintable()
+
+
+def test_an_id_in_a_row_is_all_seen() -> None:
+    row = b'{"id": "../a\\u202e\\u0000\\ud800", "title": "b\\u202e", "text": "c\\u202e\\u200b"}'
+    document = one("a.jsonl", row)
+    assert document.source == "../a<U+202E><U+0000><U+D800>"
+    assert (document.title, document.content) == ("b\u202e", "c\u202e\u200b")
+
+
+def test_a_file_whose_name_is_no_utf8_is_read(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff\xe2\x80\xae.md"
+    Path(os.fsdecode(path)).write_text("text")
+    (found,) = discover([str(tmp_path)], limits=LIMITS)
+    assert isinstance(found, Found)
+    assert found.name == "<U+DCFF><U+202E>.md"
+    (document,) = read(found, FieldNames(), limits=LIMITS)
+    assert isinstance(document, Document)
+    assert document.content == "text"
+
+
+def test_no_character_of_a_text_is_lost() -> None:
+    text = "pay \u202e001\u202c now, pass\u200bword, שלום \u2067a\u2069\ufeff.\n"
+    for name in ("a.txt", "a.md"):
+        assert one(name, text.encode()).content == text
+
+
+def test_a_download_that_drips_ends_at_the_time_limit() -> None:
+    class Drip(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(100):
+                    self.wfile.write(b"a")
+                    time.sleep(0.05)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.md"
+        (failed,) = discover([url], limits=SOON)
+        server.shutdown()
+    assert isinstance(failed, Failed)
+    assert failed.reason == f"{url} takes longer than 0.7 s."
