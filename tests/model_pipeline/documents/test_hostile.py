@@ -7,6 +7,8 @@ import io
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -114,6 +116,32 @@ def test_the_process_ends_with_the_one_that_uses_it() -> None:
     worker.close()
     assert process.poll() is not None
     assert one("b.html", b"<p>b").content == "b"
+
+
+def test_the_process_ends_where_its_user_is_killed_while_it_hangs() -> None:
+    code = (
+        "from model_pipeline.documents.found import ReadLimits, from_bytes\n"
+        "from model_pipeline.documents.worker import worker\n"
+        "limits, slow = ReadLimits(seconds=1.5), b'\\x22\\n' * 10_000\n"
+        "worker._running(); print(worker._process.pid, flush=True)\n"
+        "worker.parse(from_bytes('a.csv', slow), slow, limits)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as user:
+        assert user.stdout
+        process = int(user.stdout.readline())
+        time.sleep(0.5)
+        user.kill()
+    deadline = time.monotonic() + 20
+    while _runs(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
 
 
 def docx_with(text: str, *, doctype: str = "") -> dict[str, bytes]:
