@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -147,6 +148,7 @@ def _file(path: Path, origin: str, *, root: Path) -> Found | Failed:
 
 def _download(url: str, limits: ReadLimits) -> Found | Failed:
     content = bytearray()
+    deadline = time.monotonic() + limits.seconds
     try:
         with (
             httpx.Client(
@@ -160,6 +162,8 @@ def _download(url: str, limits: ReadLimits) -> Found | Failed:
                 content += part
                 if len(content) > limits.file_bytes:
                     return Failed(url, f"{url} is larger than {limits.file_bytes:,} bytes.", url)
+                if time.monotonic() > deadline:
+                    return Failed(url, f"{url} takes longer than {limits.seconds:g} s.", url)
     except httpx.HTTPStatusError as error:
         return Failed(url, f"{url} answered {error.response.status_code}.", url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

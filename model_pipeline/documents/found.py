@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from model_pipeline.shown import named
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """One file, wherever it is.
 
-    `source` is the name it is known by; the same target gives the same source on every run.
+    `source` is the name it is known by, with nothing unseen in it; the same target gives the same
+    source on every run.
     `origin` is the target it was found under. `path` is where it lies, None for what is no file;
     `root` is the folder that the target opened: includes may not reach far outside of it.
     `title` and `metadata` are what is known beside the file; they win over what it says itself.
@@ -27,6 +30,10 @@ class Found:
     title: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", named(self.source))
+        object.__setattr__(self, "origin", named(self.origin))
+
     @property
     def name(self) -> str:
         return PurePosixPath(self.source).name
@@ -39,6 +46,10 @@ class Failed:
     source: str
     reason: str
     origin: str
+
+    def __post_init__(self) -> None:
+        for name in ("source", "reason", "origin"):
+            object.__setattr__(self, name, named(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +66,11 @@ class ReadLimits:
     file_bytes: int = 50_000_000
     """Of one file; also of one file's unpacked content."""
     seconds: float = 60.0
-    """For one PDF, between two pages."""
+    """For reading one file; also for downloading one."""
+    memory_bytes: int = 2_000_000_000
+    """For reading one file; of the address space, where the system can limit that."""
     url_seconds: float = 30.0
+    """Without anything coming."""
 
 
 FORMATS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any
@@ -14,12 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from model_pipeline.errors import InvalidInput
+from model_pipeline.shown import shown
 
 out = Console()
 err = Console(stderr=True)
-
-# A document's text may hold terminal escape sequences: they are shown, never obeyed.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 CollectionOption = Annotated[
@@ -32,8 +29,8 @@ def say_error(message: str) -> None:
 
 
 def safe(text: str) -> str:
-    """`text` without control characters, for a terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    """`text` for a terminal: its escape sequences are shown, never obeyed."""
+    return shown(text)
 
 
 def plain(value: object) -> Any:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model_pipeline.shown import shown
+
 Json = Mapping[str, Any]
 
 # Markers stand apart from the word before; `rows[1]` is an index.
@@ -26,9 +28,9 @@ _JOINER = "&#8288;"
 
 
 def escape(text: object) -> str:
-    """`text` as inert HTML; what UTF-8 cannot carry becomes a question mark."""
-    whole = str(text).encode("utf-8", "replace").decode("utf-8").replace("\0", "")
-    return html.escape(whole, quote=True)
+    """`text` as inert HTML that hides and reorders nothing; no UTF-8: a question mark."""
+    whole = str(text).encode("utf-8", "replace").decode("utf-8")
+    return html.escape(shown(whole), quote=True)
 
 
 def answer_html(answer: str, *, turn: int, citations: Sequence[Json], live: bool = False) -> str:

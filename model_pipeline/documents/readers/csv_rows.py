@@ -16,7 +16,7 @@ from model_pipeline.errors import UnreadableDocument
 SNIFFED_CHARACTERS = 20_000
 
 
-def read_table(found: Found, content: bytes, limits: ReadLimits) -> Document:
+def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
     """Each row reads "name: X | price: 3", so that it says what its values are."""
     header, rows = _open(found, content)
     builder = TextBuilder()

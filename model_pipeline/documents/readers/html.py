@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -24,6 +25,8 @@ BLOCKS = frozenset(
 )
 SPACES = re.compile(r"[ \t\n\f\r\u00a0]+")
 CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
+# Codecs of Python, not of pages: slow, or able to spell a tag without its brackets.
+NOT_OF_PAGES = frozenset("idna punycode raw-unicode-escape undefined unicode-escape utf-7".split())
 
 
 def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
@@ -50,7 +53,9 @@ def _text(content: bytes, source: str) -> str:
     declared = CHARSET.search(content[:2048])
     if declared and not content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         try:
-            return clean(content.decode(declared[1].decode("ascii"), "strict"))
+            charset = codecs.lookup(declared[1].decode("ascii")).name.replace("_", "-")
+            if charset not in NOT_OF_PAGES:
+                return clean(content.decode(charset))
         except (LookupError, UnicodeDecodeError):
             pass
     return decode(content, source)

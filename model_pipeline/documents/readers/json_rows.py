@@ -11,6 +11,7 @@ from model_pipeline.documents.decode import clean, decode
 from model_pipeline.documents.found import Failed, FieldNames, Found
 from model_pipeline.domain import Document, Section
 from model_pipeline.errors import UnreadableDocument
+from model_pipeline.shown import named
 
 ID_FIELDS = ("id", "_id", "doc_id", "document_id", "chunk_id", "uuid")
 TITLE_FIELDS = ("title", "name", "heading", "chunk_heading")
@@ -108,7 +109,7 @@ def _parse(found: Found, number: int, row: Any, fields: FieldNames) -> Row | Fai
         most = f"{MAX_METADATA_CHARACTERS:,} characters"
         return Failed(place, f"{place} has over {most} of metadata.", found.origin)
     return (
-        place if identity in (None, "") else clean(str(identity)),
+        place if identity in (None, "") else named(str(identity)),
         "" if title is None else clean(str(title)),
         clean(content),
         metadata,

@@ -32,7 +32,7 @@ _PARSER = MarkdownIt("commonmark", {"maxNesting": 50}).enable("table").disable("
 
 def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
     text, metadata = _front_matter(decode(content, found.source))
-    text = _expand_includes(text, found)
+    text = _expand_includes(text, found, limits.file_bytes)
     starts = _line_starts(text)
     outline = Outline()
     title = ""
@@ -94,7 +94,8 @@ def _front_matter(text: str) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _expand_includes(text: str, found: Found) -> str:
+def _expand_includes(text: str, found: Found, room: int) -> str:
+    """With up to `room` characters more; what is over it stays as it is written."""
     if found.path is None or found.root is None:
         return text
     folder = found.path.resolve().parent
@@ -102,9 +103,11 @@ def _expand_includes(text: str, found: Found) -> str:
     fence = root.parents[min(INCLUDE_LEVELS, len(root.parents)) - 1] if root.parents else root
 
     def expand(match: re.Match[str]) -> str:
+        nonlocal room
         included = _included(match["path"], folder, fence)
-        if included is None:
+        if included is None or len(included) > room:
             return match[0]
+        room -= len(included)
         lines = included.split("\n")
         chosen = _chosen(lines, match["options"])
         language = Path(match["path"]).suffix.lstrip(".")

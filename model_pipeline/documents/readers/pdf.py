@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-import time
 import warnings
 from typing import Any
 
@@ -24,7 +23,6 @@ MAX_HEADINGS = 5_000
 
 
 def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
-    deadline = time.monotonic() + limits.seconds
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reader = PdfReader(io.BytesIO(content))
@@ -35,10 +33,6 @@ def read(found: Found, content: bytes, limits: ReadLimits) -> Document:
         headings = _headings(reader)
         builder = TextBuilder()
         for number, page in enumerate(reader.pages):
-            if time.monotonic() > deadline:
-                raise UnreadableDocument(
-                    f"{found.source} takes longer than {limits.seconds:.0f} s to read: split it."
-                )
             for level, title in headings.get(number, []) or _page(number, headings):
                 builder.place(level, title)
             for paragraph in BLANK_LINES.split(clean(page.extract_text() or "")):

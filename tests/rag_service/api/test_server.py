@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
+import select
 import socket
 import threading
 import time
@@ -90,6 +92,30 @@ def test_bodies_over_the_limit_are_refused_early(
         assert b"application/problem+json" in answer
         assert httpx.get(f"{address}/healthz").status_code == 200
         assert sent < 100_000_000
+
+
+def test_an_upload_of_a_gigabyte_is_refused_while_it_comes(
+    new_services: NewServices, serve: Serve
+) -> None:
+    piece = b"f4240\r\n" + b"a" * 1_000_000 + b"\r\n"
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.md"\r\n\r\n'
+    sent = 0
+    limits = {"upload_bytes": 5_000_000}
+    with serve(new_services(limits=limits)) as address, _connected(address) as connection:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        connection.sendall(
+            b"POST /v1/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n%x\r\n%b\r\n" % (len(head), head)
+        )
+        while sent < 1000 and not select.select([connection], [], [], 0)[0]:
+            connection.sendall(piece)
+            sent += 1
+        answer = _received(connection)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert b" 413 " in answer.split(b"\r\n")[0]
+    assert b"over 5,000,000 bytes" in answer
+    assert sent < 100
+    assert grown < 50_000  # kilobytes
 
 
 def _connected(address: str) -> socket.socket:

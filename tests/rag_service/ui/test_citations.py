@@ -147,3 +147,18 @@ def test_timings_are_short_and_tell_what_was_left_out() -> None:
         "answered in 84 ms · search under 1 ms · 1 quote left out: not found again"
     )
     assert citations.timings({"timings_ms": {"total": 2340}}) == "answered in 2.3 s"
+
+
+def test_a_document_reorders_and_hides_nothing_that_is_shown() -> None:
+    quote = "pay \u202e001\u202c \u2066now\U000e0041 שלום"
+    citation = CITATION | {"quote": quote, "title": "T\u202e", "source": "s\u202e"}
+    passage = f"before {quote} after"
+    span = citations.quote_span(passage, content_start=None, citation=citation)
+    pages = [
+        citations.answer_html(f"{quote} [1]", turn=0, citations=[citation]),
+        citations.sources_html([citation], turn=0),
+        citations.passage_html(passage, span),
+        citations.where_html(citation),
+    ]
+    assert not set("".join(pages)) & set("\u202e\u202c\u2066\U000e0041")
+    assert "pay \ufffd001\ufffd \ufffdnow\ufffd שלום</mark>" in pages[2]
