@@ -115,15 +115,14 @@ class Watch:
                 self._apply()
 
     def _apply(self) -> None:
-        settled = self._doubts and time.monotonic() >= self._settle_at
-        if not (self._back or self._changed or settled):
+        if not (self._back or self._changed or self._settled()):
             return
         try:
             while self._back:
                 self._reread(self._back[0])
                 del self._back[0]
             self._look(self._changed, believe=False)
-            if settled:
+            if self._settled():  # asked anew: what was just found missing has to wait
                 self._look(self._doubts, believe=True)
         except Unavailable as error:
             if not self._pause:
@@ -245,6 +244,9 @@ class Watch:
             )
         if documents:
             self._ingest.remove(documents, collection=self._collection)
+
+    def _settled(self) -> bool:
+        return bool(self._doubts) and time.monotonic() >= self._settle_at
 
     def _doubt(self, target: str, places: set[Path], settle: float = SETTLE_S) -> None:
         if not places:
