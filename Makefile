@@ -42,8 +42,8 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.test
-	@sh tests/browser/install-chromium.sh
-	@sh tests/servers/install-pgbouncer.sh
+	@sh tests/install-package.sh "chromium chromium-browser google-chrome" "chromium fonts-dejavu-core" the browser tests
+	@sh tests/install-package.sh pgbouncer pgbouncer the tests through PgBouncer
 	@sh tests/servers/install-supabase.sh
 	$(BIN)/python -m pytest
 

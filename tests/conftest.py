@@ -100,7 +100,7 @@ def pgbouncer(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Turns a database's connection string into the one through a transaction pooler, marked as
     such; skips where there is no PgBouncer."""
     if pgbouncer_server.program() is None:
-        pytest.skip("PgBouncer is not installed: sh tests/servers/install-pgbouncer.sh")
+        pytest.skip("PgBouncer is not installed: `make unit` installs it where it can")
     with pgbouncer_server.running(server, tmp_path_factory.mktemp("pgbouncer")) as port:
 
         def through(conninfo: str) -> str:

@@ -117,7 +117,7 @@ create policy readers on public.collection_statistics for select
 using (collection_id = any((select public.my_collections('reader'))::uuid[]));
 create policy readers on public.lexeme_statistics for select
 using (collection_id = any((select public.my_collections('reader'))::uuid[]));
-create policy everyone on public.embedder for select using (true);
+create policy everyone on public.embedder for select to authenticated using (true);
 
 -- Hosted Supabase grants new tables to everybody; what may be done with these is said here alone.
 revoke all on public.collections, public.members, public.documents, public.chunks,
@@ -125,7 +125,8 @@ public.chunk_lexemes, public.collection_statistics, public.lexeme_statistics, pu
 from anon, authenticated;
 grant usage on schema public, extensions to anon, authenticated, service_role;
 grant select on public.collections, public.documents, public.chunks, public.chunk_lexemes,
-public.collection_statistics, public.lexeme_statistics, public.embedder to anon, authenticated;
+public.collection_statistics, public.lexeme_statistics to anon, authenticated;
+grant select on public.embedder to authenticated;
 grant select, insert, update, delete on public.members to authenticated;
 grant insert, update, delete on public.collections, public.documents, public.chunks
 to authenticated;

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from model_pipeline.store.migrations import migrate
@@ -18,11 +17,6 @@ from tests.servers.pgbouncer import free_port, wait_for_port
 
 PROGRAM = Path(__file__).parent / "supabase/node_modules/@supabase/lite/dist/cli/index.js"
 JWT_SECRET = "signs-the-tokens-of-the-tests-and-nothing-else"
-# What every hosted project has from the start, and our migrations and this server leave as it is.
-AS_HOSTED = """
-alter role service_role bypassrls;
-grant usage on schema extensions to anon, authenticated, service_role;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +40,6 @@ def missing() -> str | None:
 def running(conninfo: str, folder: Path) -> Iterator[SupabaseServer]:
     """Migrates the database, then serves it."""
     migrate(conninfo)
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(AS_HOSTED)
     given = conninfo_to_dict(conninfo)
     port = free_port()
     server = SupabaseServer(

@@ -301,7 +301,7 @@ def chromium() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        pytest.skip("no Chromium on the PATH: tests/browser/install-chromium.sh installs one")
+        pytest.skip("no Chromium on the PATH: `make unit` installs one where it can")
     arguments = [
         "--no-sandbox",
         "--headless",
