@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 
 from model_pipeline.store.connect import (
-    TRANSACTION_POOLER_PORT,
     connection_arguments,
+    for_libpq,
     translate_errors,
 )
 from model_pipeline.store.diagnosis.verdict import Subject, Verdict, error, fine, warning
@@ -32,7 +32,7 @@ def connect(conninfo: str) -> psycopg.Connection[Any]:
     """As the pools do, but without prepared statements, so that this works through any pooler."""
     arguments = connection_arguments(conninfo) | {"prepare_threshold": None}
     with translate_errors():
-        return psycopg.connect(conninfo, **arguments)
+        return psycopg.connect(for_libpq(conninfo), **arguments)
 
 
 def connections(subject: Subject) -> Verdict:
@@ -77,8 +77,8 @@ def pooler(subject: Subject) -> Verdict:
         return error(
             f"Port {subject.connection.info.port} is a transaction pooler's, which loses prepared "
             "statements and settings: set PROMPTLY_DATABASE_URL to the database itself, to a "
-            f"session pooler, or to a transaction pooler on port {TRANSACTION_POOLER_PORT}, where "
-            "Promptly goes without (prepare_threshold=None)."
+            "session pooler, or mark the URL with ?pgbouncer=true: Promptly then goes without "
+            "(prepare_threshold=None)."
         )
     return fine("none between, or one that keeps sessions apart")
 
