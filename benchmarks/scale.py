@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import numpy as np
 import psycopg
@@ -19,6 +19,7 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from psycopg.types.json import Jsonb
 
+from model_pipeline.domain import Caller
 from model_pipeline.store.connect import connection_arguments, open_async_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
@@ -37,6 +38,12 @@ CASES: dict[str, tuple[str | None, Mapping[str, Any] | None]] = {
     "range, 1 % (no index helps)": (None, {"hundredth": {"gt": 98}}),
     "tenant with 0.1 %": ("small", None),
     "tenant with 10 %": ("medium", None),
+}
+# People by the collections that row-level security shows them.
+PEOPLE = {
+    "as a user who sees 0.1 %": ("small",),
+    "as a user who sees 10 %": ("medium",),
+    "as a user who sees 100 %": ("small", "medium", "large"),
 }
 
 
@@ -66,6 +73,10 @@ def _words(rng: np.random.Generator, count: int) -> str:
     return " ".join(f"w{rank}" for rank in ranks)
 
 
+def _user(name: str) -> UUID:
+    return uuid5(NAMESPACE_OID, name)
+
+
 def _collection(number: int) -> str:
     return "small" if number % 1000 == 0 else "medium" if number % 10 == 1 else "large"
 
@@ -81,6 +92,12 @@ def _load(
         collections = {name: uuid4() for name in ("small", "medium", "large")}
         for name, collection in collections.items():
             connection.execute("insert into collections values (%s, %s)", (collection, name))
+            for person, sees in PEOPLE.items():
+                if name in sees:
+                    connection.execute(
+                        "insert into members (collection_id, user_id) values (%s, %s)",
+                        (collection, _user(person)),
+                    )
         for first in range(0, chunks, 10_000):
             _load_block(connection, rng, centres, range(first, first + 10_000), collections)
         connection.execute(
@@ -127,13 +144,17 @@ async def _search(
     chunks: int,
 ) -> None:
     async with open_async_pool(conninfo, min_size=1, max_size=1) as pool:
-        store = PgRetriever(pool)
-        times: dict[str, list[float]] = {name: [] for name in CASES}
-        fewest = dict.fromkeys(CASES, 10)
+        owner = PgRetriever(pool)
+        cases = {name: (owner, *case) for name, case in CASES.items()}
+        for name in PEOPLE:
+            caller = Caller("authenticated", {"sub": str(_user(name))})
+            cases[name] = (PgRetriever(pool, caller), None, None)
+        times: dict[str, list[float]] = {name: [] for name in cases}
+        fewest = dict.fromkeys(cases, 10)
         for round_ in range(ROUNDS + 10):
             question = _words(rng, 3) + " " + " ".join(f"w{n}" for n in rng.integers(1, WORDS, 4))
             vector = _near(rng, centres)
-            for name, (collection, filter) in CASES.items():
+            for name, (store, collection, filter) in cases.items():
                 started = time.perf_counter()
                 result = await store.search(
                     text=question, vector=vector, k=10, mode="hybrid", collection=collection,
