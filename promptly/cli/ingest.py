@@ -13,6 +13,7 @@ from model_pipeline.documents.found import FieldNames
 from model_pipeline.domain import DEFAULT_COLLECTION
 from model_pipeline.ingest import Ingest, IngestSummary
 from promptly import bootstrap
+from promptly.cli.interrupt import be_interruptible
 from promptly.cli.output import JsonFlag, err, out, print_json, safe
 from promptly.settings import read_settings
 
@@ -52,6 +53,8 @@ def ingest(
     settings = read_settings()
     fields = FieldNames(id=id_field, title=title_field, content=content_field)
     with bootstrap.ingesting(settings) as run:
+        if watch:
+            be_interruptible()
         watcher = _watch(run, paths, collection, fields, as_json=as_json) if watch else None
         with _progress(hidden=as_json) as bar:
             task = bar.add_task("", total=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import httpx
@@ -20,6 +18,7 @@ from rich.markup import escape
 
 from model_pipeline.errors import ConfigurationError, Unavailable
 from promptly import bootstrap
+from promptly.cli.interrupt import be_interruptible
 from promptly.cli.output import out
 from promptly.settings import Settings, read_settings
 from rag_service.ui.launch import command as ui_command
@@ -73,14 +72,7 @@ def _require_free(host: str, port: int, variable: str) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal stop as cleanly as Ctrl-C does, which some shells disable for
-    what they start in the background."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    be_interruptible()
     try:
         yield
     except KeyboardInterrupt:

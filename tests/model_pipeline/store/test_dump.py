@@ -21,7 +21,7 @@ from model_pipeline.store.dump import dump, restore
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 from model_pipeline.store.retrieval import PgRetriever
 
-TABLES = "collections documents chunks chunk_lexemes collection_statistics lexeme_statistics"
+TABLES = "collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics"
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 MakeDocument = Callable[..., EmbeddedDocument]
 NewDatabase = Callable[[], AbstractContextManager[str]]
@@ -91,7 +91,15 @@ def rankings(database: str) -> list[Any]:
 
 
 def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_path: Path) -> None:
-    rows = {"collections": 2, "documents": 120, "chunks": 360}
+    with psycopg.connect(filled) as connection:
+        connection.execute(
+            "update collections set owner_id = gen_random_uuid(), visibility = 'public' "
+            "where name = 'plain'"
+        )
+        connection.execute(
+            "insert into members select collection_id, gen_random_uuid(), 'editor' from collections"
+        )
+    rows = {"collections": 2, "members": 2, "documents": 120, "chunks": 360}
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)

@@ -29,7 +29,7 @@ def claims(**changes: Any) -> dict[str, Any]:
         "role": "authenticated",
         "aud": "authenticated",
         "iss": ISSUER,
-        "exp": time.time() + 60,
+        "exp": time.time() + 3600,  # made once, used when the suite gets there
     } | changes
     return {name: value for name, value in made.items() if value is not None}
 
