@@ -21,7 +21,9 @@ from model_pipeline.store.dump import dump, restore
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 from model_pipeline.store.retrieval import PgRetriever
 
-TABLES = "collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics"
+TABLES = (
+    "collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics"
+)
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 MakeDocument = Callable[..., EmbeddedDocument]
 NewDatabase = Callable[[], AbstractContextManager[str]]
