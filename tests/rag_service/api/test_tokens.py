@@ -112,7 +112,7 @@ REFUSED = {
     "forged": (bearer("another secret of thirty-two bytes!!"), "not valid"),
     "expired": (bearer(exp=time.time() - 60), "expired"),
     "without an end": (bearer(exp=None), "not valid"),
-    "not yet": (bearer(nbf=time.time() + 60), "not valid"),
+    "not yet": (bearer(nbf=time.time() + 3000), "not valid"),
     "another audience": (bearer(aud="elsewhere"), "another audience"),
     "no audience": (bearer(aud=None), "another audience"),
     "another issuer": (bearer(iss="https://elsewhere.supabase.co/auth/v1"), "not valid"),
