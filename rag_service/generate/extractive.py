@@ -59,6 +59,7 @@ DANGLING = re.compile(
 ASKS_FOR_CODE = re.compile(
     r"\b(code|example|syntax|snippet|command|script|grammar|sample|curl)\b", re.IGNORECASE
 )
+BROKEN_WORD = re.compile(r"(?<=\w)-\n[ \t]*(?=\w)")  # at its own hyphen, by the end of a line
 LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
 MARKS = re.compile(r"\*\*|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s*\{[#.][\w\s.-]*\}")
 TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
@@ -135,7 +136,8 @@ def declined(passages: Sequence[Passage]) -> Draft:
 
 def shown(text: str) -> str:
     """A stretch of a document as a reader wants it: one line, without its markup."""
-    text = NUMBER_MARK.sub("", TAGS.sub("", LINK.sub(r"\1", BULLET.sub("", text))))
+    text = BROKEN_WORD.sub("-", BULLET.sub("", text))
+    text = NUMBER_MARK.sub("", TAGS.sub("", LINK.sub(r"\1", text)))
     return " ".join(MARKS.sub("", text).split())
 
 

@@ -243,3 +243,9 @@ def test_diversity_asks_the_store_for_more(
     assert store.asked[0]["k"] == 6
     assert {one.content for one in result.passages} == {HOURS, RETURNS}
     assert isinstance(result.passages[0].chunk_id, UUID)
+
+
+def test_a_word_broken_at_its_hyphen_is_whole_again() -> None:
+    assert shown("the same “pre-\n   computed” value - or\n  not") == (
+        "the same “pre-computed” value - or not"
+    )
