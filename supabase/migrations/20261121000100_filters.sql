@@ -17,7 +17,7 @@ as $$
 declare
     found uuid[];
 begin
-    perform require_readable(scope);
+    perform require_readable(scope, everything);
     if scope_count <= at_most then
         return array(
             select s.chunk_id from (
@@ -71,12 +71,13 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
 begin
-    perform require_readable(scope);
+    perform require_readable(scope, everything);
     if qualifying is not null then
         matching := cardinality(qualifying);
         with candidates as materialized (
             select c.chunk_id, c.embedding <#> query_embedding as distance
-            from chunks as c where c.chunk_id = any(qualifying)
+            from chunks as c
+            where c.chunk_id = any(qualifying) and (everything or c.collection_id = any(scope))
         ), nearest as (
             select * from candidates as q order by q.distance, q.chunk_id limit wanted
         )
@@ -120,7 +121,7 @@ begin
         select array_agg(s.chunk_id), array_agg(-s.distance) into chunk_ids, scores
         from sorted as s;
     end if;
-    if coalesce(cardinality(chunk_ids), 0) < least(wanted, matching) then
+    if qualifying is null and coalesce(cardinality(chunk_ids), 0) < least(wanted, matching) then
         with candidates as materialized (
             select c.chunk_id, c.embedding <#> query_embedding as distance
             from chunks as c
@@ -177,7 +178,7 @@ declare
     -- The filter leaves so few chunks that they are read, and words only choose among them.
     few boolean := qualifying is not null;
 begin
-    perform require_readable(scope);
+    perform require_readable(scope, everything);
     capped := false;
     select array_agg(term_query(t.lexeme) order by t.df, t.lexeme),
         array_agg(t.df order by t.df, t.lexeme),
@@ -228,7 +229,9 @@ begin
         fetched := array(
             select s.ctid from (
                 select l.ctid, l.lexemes from chunk_lexemes as l
-                where l.chunk_id = any(qualifying) offset 0
+                where l.chunk_id = any(qualifying)
+                    and (everything or l.collection_id = any(scope))
+                offset 0
             ) as s where s.lexemes @@ fetching
         );
     elsif filter is not null then

@@ -183,15 +183,47 @@ def test_an_arm_asked_alone_refuses_foreign_collections(filled: str, arm: str) -
             pytest.raises(InsufficientPrivilege, match="not yours to read"),
         ):
             connection.execute(f"select * from {calls[arm]}", (scope,))
-    with (
-        connected(filled, "stranger") as connection,
-        pytest.raises(InsufficientPrivilege, match="not yours to read"),
-    ):
-        # "Everything" is no way round: it is only for those whom no policy binds.
-        connection.execute(
-            f"select * from {calls[arm].replace('false', 'true')}",
-            (scope,),
+
+
+@pytest.mark.parametrize("arm", ["dense", "lexical", "filtered"])
+@pytest.mark.parametrize("scope", ["my_collections('reader')", "null"])
+def test_everything_is_for_those_whom_no_policy_binds(filled: str, arm: str, scope: str) -> None:
+    """Whatever scope is named beside it."""
+    calls = {
+        "dense": "dense_candidates(array_fill(0.05::real, array[384])::halfvec, {}, true, 5000, "
+        "null, null, 10, 4000)",
+        "lexical": "lexical_candidates('kettle', {}, true, 5000, 9000, null, null, 10, 4000)",
+        "filtered": "filtered_chunks('$.half == 1', {}, true, 5000, 4000)",
+    }
+    call = f"select * from {calls[arm].format(scope)}"
+    for name in ("stranger", "anon"):
+        with (
+            connected(filled, name) as connection,
+            pytest.raises(InsufficientPrivilege, match="not yours to read"),
+        ):
+            connection.execute(call)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("arm", ["dense", "lexical"])
+def test_chunks_named_to_an_arm_must_be_of_the_scope(filled: str, arm: str) -> None:
+    calls = {
+        "dense": "dense_candidates(array_fill(0.05::real, array[384])::halfvec, "
+        "my_collections('reader'), false, 20, null, %s, 10, 4000)",
+        "lexical": "lexical_candidates('kettle', my_collections('reader'), false, 20, 60, null, "
+        "%s, 10, 4000)",
+    }
+    with connected(filled, None) as connection:
+        rows = connection.execute(
+            "select chunk_id from chunks join collections using (collection_id) where name = 'team'"
         )
+        named = [one for (one,) in rows]
+    for name, found in (("reader", 10), ("stranger", 0), ("anon", 0)):
+        with connected(filled, name) as connection:
+            row = connection.execute(
+                f"select coalesce(cardinality(chunk_ids), 0) from {calls[arm]}",  # type: ignore[arg-type]
+                (named,),
+            ).fetchone()
+            assert row == (found,), name
 
 
 WRITES = {
