@@ -92,29 +92,19 @@ for each statement execute function public.wake_workers();
 
 -- Documents that carry their text
 
-create function public.refuse_text_edit() returns trigger
-language plpgsql set search_path = ''
-as $$
-begin
-    raise exception using
-        message = 'The text of this document came by an ingest: ingest it again, or set `content`.';
-end
-$$;
--- Title and metadata stand in the chunks too, and could not be put there without the text.
-create trigger documents_text_is_elsewhere before update on public.documents
-for each row
-when (
-    new.content is null and new.content_hash = old.content_hash
-    and (old.title, old.metadata, old.source, old.collection_id)
-    is distinct from (new.title, new.metadata, new.source, new.collection_id)
-)
-execute function public.refuse_text_edit();
-
+-- Another title is another text to embed, since chunks carry their title. Who writes chunks along
+-- with a document writes its hash too.
 create function public.note_text_edit() returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
 begin
+    if new.content is null then
+        new.content := coalesce((
+            select pg_catalog.string_agg(c.content, '' order by c.ordinal)
+            from public.chunks as c where c.document_id = old.document_id
+        ), '');
+    end if;
     if old.collection_id <> new.collection_id then
         delete from public.chunks where document_id = old.document_id;
     end if;
@@ -127,9 +117,10 @@ $$;
 create trigger documents_text_changed before update on public.documents
 for each row
 when (
-    new.content is not null
-    and (old.content, old.title, old.metadata, old.source, old.collection_id)
-    is distinct from (new.content, new.title, new.metadata, new.source, new.collection_id)
+    new.content_hash = old.content_hash and (
+        (old.title, old.collection_id) is distinct from (new.title, new.collection_id)
+        or new.content is not null and old.content is distinct from new.content
+    )
 )
 execute function public.note_text_edit();
 
@@ -171,15 +162,19 @@ as $$
 declare
     fresh uuid[] := array(
         select a.document_id from added as a join removed as r using (document_id)
-        where a.content is not null
-            and (a.content, a.title, a.metadata, a.source, a.collection_id)
-            is distinct from (r.content, r.title, r.metadata, r.source, r.collection_id)
+        where a.content is not null and a.content_hash = ''
+            and (a.content, a.title, a.metadata, a.collection_id)
+            is distinct from (r.content, r.title, r.metadata, r.collection_id)
     );
 begin
     if fresh <> '{}' then
         delete from public.chunks where document_id = any(fresh);
         perform public.ask_for_chunks(fresh);
     end if;
+    update public.chunks as c set metadata = a.metadata
+    from added as a join removed as r using (document_id)
+    where c.document_id = a.document_id and a.metadata is distinct from r.metadata
+        and a.content_hash = r.content_hash and a.content_hash <> '';
     return null;
 end
 $$;

@@ -296,7 +296,7 @@ def test_a_poisonous_job_is_taken_alone_and_given_up(
     assert sql("select reason from jobs") == [("Each worker that took it died.",)]
 
 
-def test_an_ingested_documents_text_is_not_edited_in_place(
+def test_an_ingested_document_may_be_edited_in_the_table(
     sql: Sql,
     collection: UUID,
     pool: ConnectionPool[psycopg.Connection[Any]],
@@ -305,16 +305,23 @@ def test_an_ingested_documents_text_is_not_edited_in_place(
     working: Callable[[], AbstractContextManager[list[Worked]]],
 ) -> None:
     file = tmp_path / "a.md"
-    file.write_text("From a file.")
+    file.write_text("# Head\n\nFrom a file.")
     splitter = Splitter(embedder.count_tokens, max_tokens=embedder.max_tokens)
     ingest = Ingest(PgStore(pool), embedder, splitter)
     ingest.run([str(file)], collection="notes")
-    with pytest.raises(psycopg.errors.RaiseException, match="came by an ingest"):
-        sql("update documents set title = 'Another'")
+    sql("update documents set metadata = %s", Jsonb({"lang": "en"}))
+    assert sql("select metadata from chunks") == [({"lang": "en"},)]  # at once
+    assert sql("select count(*) from jobs") == [(0,)]
     with working():
-        sql("update documents set content = 'By hand.'")
+        sql("update documents set title = 'Estuary'")
         assert sql("select count(*) from chunks") == [(0,)]
+        eventually(lambda: sql(FOUND, "estuary"))
+        assert sql("select content from documents") == [("# Head\n\nFrom a file.",)]
+        assert sql("select content, metadata from chunks") == [
+            ("# Head\n\nFrom a file.", {"lang": "en"})
+        ]
+        sql("update documents set content = 'By hand.'")
         eventually(lambda: sql(FOUND, "hand"))
     assert ingest.run([str(file)], collection="notes").changed == 1
     assert sql("select content from documents") == [(None,)]
-    assert sql("select content from chunks") == [("From a file.",)]
+    assert sql("select content from chunks") == [("# Head\n\nFrom a file.",)]

@@ -92,6 +92,9 @@ def rankings(database: str) -> list[Any]:
     return asyncio.run(ask())
 
 
+ASKED = "select collection_id, document_id, source_id from jobs order by 2 nulls last, 3"
+
+
 def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_path: Path) -> None:
     with psycopg.connect(filled) as connection:
         connection.execute(
@@ -101,7 +104,18 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
         connection.execute(
             "insert into members select collection_id, gen_random_uuid(), 'editor' from collections"
         )
-    rows = {"collections": 2, "members": 2, "documents": 120, "chunks": 360}
+        connection.execute(
+            "insert into sources (collection_id, kind, settings, refresh_every) "
+            "select collection_id, 'files', '{\"paths\": [\"/docs\"]}', '1 day' from collections "
+            "where name = 'plain'"
+        )
+        connection.execute(
+            "insert into documents (collection_id, source, content) "
+            "select collection_id, 'waiting', 'Not indexed yet.' from collections"
+        )
+        jobs = connection.execute(ASKED).fetchall()
+    assert len(jobs) == 3
+    rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360}
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)
@@ -109,6 +123,8 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
     assert all(before)
     assert rankings(empty) == before
     assert [one.name for one in tmp_path.iterdir()] == ["all.dump"]
+    with psycopg.connect(empty) as connection:
+        assert connection.execute(ASKED).fetchall() == jobs
 
 
 def test_an_embedder_of_another_width_comes_with_the_dump(

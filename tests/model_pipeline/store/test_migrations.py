@@ -113,8 +113,8 @@ def test_deny_by_default(database: str) -> None:
     assert open_tables == []
     assert {(who, what): tables for who, what, tables in granted} == {
         ("anon", "SELECT"): seen,
-        ("authenticated", "SELECT"): sorted([*seen, "embedder", "members"]),
+        ("authenticated", "SELECT"): sorted([*seen, "embedder", "jobs", "members", "sources"]),
         ("authenticated", "INSERT"): written,
         ("authenticated", "UPDATE"): written,
-        ("authenticated", "DELETE"): written,
+        ("authenticated", "DELETE"): [*written, "sources"],
     }
