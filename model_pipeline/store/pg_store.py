@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 import psycopg
 from pgvector import HalfVector
-from psycopg.errors import DeadlockDetected, InsufficientPrivilege, SerializationFailure
+from psycopg.errors import DeadlockDetected, SerializationFailure
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
@@ -20,12 +20,11 @@ from model_pipeline.domain import Caller, Chunk, Document, DocumentSummary
 from model_pipeline.errors import (
     ConfigurationError,
     EmbedderMismatch,
-    Forbidden,
-    InvalidInput,
     NotFound,
     StoreUnavailable,
 )
-from model_pipeline.store.caller import become
+from model_pipeline.store.caller import connection_as
+from model_pipeline.store.collections import lock_collection, require_name
 from model_pipeline.store.connect import translate_errors
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 ATTEMPTS = 4
-MAX_COLLECTION_NAME = 200
 MAX_DIMENSIONS = 4000  # of a halfvec that HNSW indexes
 
 CHUNK_COLUMNS = {
@@ -100,11 +98,7 @@ class PgStore:
     # Collections and the embedder
 
     def ensure_collection(self, name: str) -> UUID:
-        if not name.strip() or len(name) > MAX_COLLECTION_NAME or "\0" in name:
-            raise InvalidInput(
-                f"A collection's name has 1 to {MAX_COLLECTION_NAME} characters, and this one has "
-                f"{len(name.strip())}."
-            )
+        require_name(name)
         with self._connection() as connection:
             row = connection.execute(WRITABLE, (name,)).fetchone()
             if row is None:
@@ -117,11 +111,6 @@ class PgStore:
         assert row is not None
         collection_id: UUID = row[0]
         return collection_id
-
-    def collections(self) -> list[str]:
-        with self._connection() as connection:
-            rows = connection.execute("select name from collections order by name")
-            return [name for (name,) in rows]
 
     def counts(self) -> dict[str, int]:
         with self._connection() as connection:
@@ -189,7 +178,7 @@ class PgStore:
 
         def write(connection: psycopg.Connection[Any]) -> None:
             self._require_embedder(connection)
-            _lock_collection(connection, collection_id)
+            lock_collection(connection, collection_id)
             ids = [uuid5(collection_id, item.document.source) for item in batch]
             connection.execute("delete from chunks where document_id = any(%s)", (ids,))
             with connection.cursor() as cursor:
@@ -230,7 +219,7 @@ class PgStore:
             return 0
 
         def remove(connection: psycopg.Connection[Any]) -> int:
-            _lock_collection(connection, collection_id)
+            lock_collection(connection, collection_id)
             return connection.execute(
                 "delete from documents where collection_id = %s and source = any(%s)",
                 (collection_id, list(sources)),
@@ -246,7 +235,7 @@ class PgStore:
             ).fetchone()
             if row is None:
                 return 0
-            _lock_collection(connection, row[0])
+            lock_collection(connection, row[0])
             return connection.execute(
                 "delete from documents where document_id = %s", (document_id,)
             ).rowcount
@@ -284,13 +273,15 @@ class PgStore:
             row = connection.execute(
                 SUMMARY + "where d.document_id = %s", (document_id,)
             ).fetchone()
+            if row is None:
+                # Before the chunks: leaving out those of a document that is there but not to be
+                # seen takes time, which would tell of it.
+                raise NotFound(f"There is no document {document_id}.")
             chunks = connection.execute(
                 "select chunk_id, ordinal, start_at, heading_path, content from chunks "
                 "where document_id = %s order by ordinal",
                 (document_id,),
             ).fetchall()
-        if row is None:
-            raise NotFound(f"There is no document {document_id}.")
         return DocumentSummary(*row), [
             StoredChunk(chunk_id, ordinal, start, tuple(path), content)
             for chunk_id, ordinal, start, path, content in chunks
@@ -308,19 +299,8 @@ class PgStore:
     @contextmanager
     def _connection(self, *, snapshot: bool = False) -> Iterator[psycopg.Connection[Any]]:
         """As the caller; with `snapshot`, all that is read is of one moment."""
-        with translate_errors(), self._pool.connection() as connection:
-            if self._caller is None and not snapshot:
-                yield connection
-                return
-            try:
-                with connection.transaction():
-                    if snapshot:
-                        connection.execute(SNAPSHOT)
-                    if self._caller is not None:
-                        become(connection, self._caller)
-                    yield connection
-            except InsufficientPrivilege as error:
-                raise Forbidden("This is not yours to change: ask its owner.") from error
+        with connection_as(self._pool, self._caller, begin=SNAPSHOT if snapshot else None) as one:
+            yield one
 
     def _transact(self, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
         """Run `work` in a transaction, again where another writer's made it fail."""
@@ -332,14 +312,6 @@ class PgStore:
                 if not isinstance(error.__cause__, DeadlockDetected | SerializationFailure):
                     raise
         raise StoreUnavailable("Other writers kept getting in the way: try again shortly.")
-
-
-def _lock_collection(connection: psycopg.Connection[Any], collection_id: UUID) -> None:
-    """One writer at a time within a collection, so that two ingests of it cannot interleave."""
-    connection.execute(
-        "select pg_advisory_xact_lock(hashtextextended('statistics:' || %s::uuid, 0))",
-        (collection_id,),
-    )
 
 
 def _copy_chunks(

@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, sync_playwright
 from model_pipeline.domain import (
     Answer,
     Citation,
+    Collection,
     DocumentSummary,
     Passage,
     SearchMode,
@@ -195,8 +196,9 @@ class World:
                 return name
         raise NotFound("No such document.")
 
-    def collections(self) -> list[str]:
-        return sorted({one.collection for one in self.documents.values()})
+    def visible(self) -> list[Collection]:
+        names = sorted({one.collection for one in self.documents.values()})
+        return [Collection(uuid5(SPACE, one), one, "private", "owner") for one in names]
 
     def ingest(self, uploads: Sequence[Upload], collection: str) -> IngestReport:
         (upload,) = uploads
@@ -219,7 +221,7 @@ def free_port() -> int:
 @contextmanager
 def serving(world: World, *, port: int | None = None) -> Iterator[str]:
     """The API over `world`, on a port of its own."""
-    services = Services(world, world, world, world.ingest, world.ready)
+    services = Services(world, world, world, world, world.ingest, world.ready)
     port = port or free_port()
     config = uvicorn.Config(create_app(services), port=port, log_level="error", ws="none")
     server = uvicorn.Server(config)
