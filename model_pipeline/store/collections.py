@@ -84,13 +84,14 @@ class PgCollections:
         if name is not None:
             require_name(name)
         with connection_as(self._pool, self._caller) as connection:
-            found = _own(connection, collection_id)
+            _own(connection, collection_id)
             try:
-                connection.execute(
+                row = connection.execute(
                     "update collections set name = coalesce(%s, name), "
-                    "visibility = coalesce(%s, visibility) where collection_id = %s",
+                    "visibility = coalesce(%s, visibility) where collection_id = %s "
+                    "returning collection_id, name, visibility, 'owner'",
                     (name, visibility, collection_id),
-                )
+                ).fetchone()
             except UniqueViolation as error:
                 raise _taken(str(name)) from error
             except InsufficientPrivilege as error:
@@ -98,9 +99,9 @@ class PgCollections:
                     "Only who made a collection renames it: ask them; its visibility is yours to "
                     "change."
                 ) from error
-        return Collection(
-            collection_id, name or found.name, visibility or found.visibility, found.role
-        )
+        if row is None:  # meanwhile
+            raise NotFound(f"There is no collection {collection_id}.")
+        return Collection(*row)
 
     def delete(self, collection_id: UUID) -> None:
         """With all that is in it."""
@@ -161,17 +162,13 @@ def lock_collection(connection: psycopg.Connection[Any], collection_id: UUID) ->
     )
 
 
-def _own(connection: psycopg.Connection[Any], collection_id: UUID) -> Collection:
-    """The collection, where the caller is one of its owners."""
-    row = connection.execute(
-        COLLECTIONS + "where c.collection_id = %s", (collection_id,)
-    ).fetchone()
-    if row is None:
+def _own(connection: psycopg.Connection[Any], collection_id: UUID) -> None:
+    """Raises where the caller is none of the collection's owners."""
+    row = connection.execute("select my_role(%s)", (collection_id,)).fetchone()
+    if row is None or row[0] is None:
         raise NotFound(f"There is no collection {collection_id}.")
-    found = Collection(*row)
-    if found.role != "owner":
+    if row[0] != "owner":
         raise Forbidden("Only an owner of this collection may do this: ask one.")
-    return found
 
 
 def _require_other(connection: psycopg.Connection[Any], collection_id: UUID, user_id: UUID) -> None:

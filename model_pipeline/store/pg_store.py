@@ -20,6 +20,7 @@ from model_pipeline.domain import Caller, Chunk, Document, DocumentSummary
 from model_pipeline.errors import (
     ConfigurationError,
     EmbedderMismatch,
+    Forbidden,
     NotFound,
     StoreUnavailable,
 )
@@ -50,7 +51,8 @@ CHUNK_COLUMNS = {
 # One's own before what others share.
 WRITABLE = """
 select collection_id from collections
-where name = %s and (reads_everything() or collection_id = any(my_collections('editor')))
+where collection_id = any(collections_named(%s))
+    and (reads_everything() or collection_id = any(my_collections('editor')))
 order by owner_id is not distinct from auth.uid() desc, collection_id limit 1
 """
 SNAPSHOT = "set transaction isolation level repeatable read read only"
@@ -228,20 +230,23 @@ class PgStore:
         return self._transact(remove)
 
     def delete_document(self, document_id: UUID) -> None:
-        def remove(connection: psycopg.Connection[Any]) -> int:
+        """Raises NotFound, Forbidden where the caller reads it alone."""
+
+        def remove(connection: psycopg.Connection[Any]) -> None:
             # The collection's lock comes first in every writer, so that none waits in a circle.
-            row = connection.execute(
-                "select collection_id from documents where document_id = %s", (document_id,)
-            ).fetchone()
-            if row is None:
-                return 0
-            lock_collection(connection, row[0])
-            return connection.execute(
+            collection_id = _collection_of(connection, document_id)
+            if collection_id is None:
+                raise NotFound(f"There is no document {document_id}.")
+            lock_collection(connection, collection_id)
+            gone = connection.execute(
                 "delete from documents where document_id = %s", (document_id,)
             ).rowcount
+            if not gone and _collection_of(connection, document_id):
+                raise Forbidden("This document is not yours to delete: ask an editor.")
+            if not gone:  # while this waited for the lock
+                raise NotFound(f"There is no document {document_id}.")
 
-        if not self._transact(remove):
-            raise NotFound(f"There is no document {document_id}.")
+        self._transact(remove)
 
     # Reading
 
@@ -260,7 +265,8 @@ class PgStore:
         """By document id; the next page starts after the last one's."""
         with self._connection() as connection:
             rows = connection.execute(
-                SUMMARY + "where (%(name)s::text is null or c.name = %(name)s) "
+                SUMMARY + "where (%(name)s::text is null "
+                "or d.collection_id = any((select collections_named(%(name)s))::uuid[])) "
                 "and (%(after)s::uuid is null or d.document_id > %(after)s) "
                 "order by d.document_id limit %(limit)s",
                 {"name": collection, "after": after, "limit": limit},
@@ -270,12 +276,12 @@ class PgStore:
     def get_document(self, document_id: UUID) -> tuple[DocumentSummary, list[StoredChunk]]:
         """A document and its chunks in order, of one moment; NotFound where there is none."""
         with self._connection(snapshot=True) as connection:
-            row = connection.execute(
-                SUMMARY + "where d.document_id = %s", (document_id,)
-            ).fetchone()
+            row = None
+            if _collection_of(connection, document_id) is not None:
+                row = connection.execute(
+                    SUMMARY + "where d.document_id = %s", (document_id,)
+                ).fetchone()
             if row is None:
-                # Before the chunks: leaving out those of a document that is there but not to be
-                # seen takes time, which would tell of it.
                 raise NotFound(f"There is no document {document_id}.")
             chunks = connection.execute(
                 "select chunk_id, ordinal, start_at, heading_path, content from chunks "
@@ -312,6 +318,14 @@ class PgStore:
                 if not isinstance(error.__cause__, DeadlockDetected | SerializationFailure):
                     raise
         raise StoreUnavailable("Other writers kept getting in the way: try again shortly.")
+
+
+def _collection_of(connection: psycopg.Connection[Any], document_id: UUID) -> UUID | None:
+    """The document's collection, where the caller may see it."""
+    row = connection.execute("select collection_of(%s)", (document_id,)).fetchone()
+    assert row is not None
+    found: UUID | None = row[0]
+    return found
 
 
 def _copy_chunks(
