@@ -34,25 +34,27 @@ for each row execute function public.keys_own_nothing('owner_id');
 create trigger keys_own_nothing before insert or update of user_id, role on public.members
 for each row when (new.role = 'owner') execute function public.keys_own_nothing('user_id');
 
--- Whoever made a collection stays its owner: other owners share it, and cannot take it away.
-revoke update on public.collections from authenticated;
-grant update (name, visibility) on public.collections to authenticated;
-
--- Names are an owner's own, so that a name taken would tell others what else the owner has.
-create function public.only_its_maker_renames() returns trigger
+-- Whoever made a collection stays its owner: other owners share it, and cannot take it away. Nor
+-- rename it: names are an owner's own, and one that is taken would tell what else the owner has.
+create function public.stays_its_makers() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-    if old.owner_id is distinct from auth.uid() and not public.reads_everything() then
+    if public.reads_everything() then
+        return new;
+    end if;
+    if new.owner_id is distinct from old.owner_id or new.collection_id <> old.collection_id then
+        raise insufficient_privilege using message = 'A collection stays with who made it.';
+    end if;
+    if new.name <> old.name and old.owner_id is distinct from auth.uid() then
         raise insufficient_privilege using message = 'Only who made a collection renames it.';
     end if;
     return new;
 end
 $$;
-create trigger only_its_maker_renames before update of name on public.collections
-for each row when (new.name is distinct from old.name)
-execute function public.only_its_maker_renames();
+create trigger stays_its_makers before update on public.collections
+for each row execute function public.stays_its_makers();
 
 -- Looking up one thing: a policy is evaluated when there is a row to test, and finding out what is
 -- one's own takes longer than finding no row. So a plain look-up would tell, by the time it takes,
