@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
+
+import jwt
 
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
@@ -21,7 +24,7 @@ from model_pipeline.store.keys import KeyCheck, PgKeys
 from model_pipeline.store.migrations import migrate
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
-from promptly.settings import Settings
+from promptly.settings import LOOPBACK, Settings
 from rag_service.answer import Answerer
 from rag_service.api.services import (
     IngestReport,
@@ -162,6 +165,37 @@ def token_access(settings: Settings, key_check: Callable[[str], Awaitable[Caller
         issuer=base,
         service_keys=key_check,
     )
+
+
+def sign_in(settings: Settings) -> tuple[str, str] | None:
+    """Where the UI has people sign in: the project's address and its publishable key.
+
+    Raises ConfigurationError for a key that must not leave the server, and for an address to which
+    passwords would go in the clear.
+    """
+    url, key = settings.supabase_url, settings.supabase_key
+    if not (settings.has_accounts and url and key):
+        return None
+    if key.startswith("sb_secret_") or _role(key) == "service_role":
+        raise ConfigurationError(
+            "SUPABASE_KEY is a secret key, and the UI needs the project's publishable (anon) key "
+            "to let people sign in: set that, or unset it."
+        )
+    address = urlsplit(url)
+    if not address.hostname or (address.scheme != "https" and address.hostname not in LOOPBACK):
+        raise ConfigurationError(
+            f"SUPABASE_URL is {url!r}, and passwords would go there unencrypted: give its https "
+            "address."
+        )
+    return url, key
+
+
+def _role(key: str) -> object:
+    """What a key of the older kind, a JWT, says it is for."""
+    try:
+        return jwt.decode(key, options={"verify_signature": False}).get("role")
+    except jwt.PyJWTError:
+        return None
 
 
 def _ingest_uploads(ingest: Ingest, uploads: Sequence[Upload], collection: str) -> IngestReport:

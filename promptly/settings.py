@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     )
     """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
     supabase_url: Annotated[str | None, Field(validation_alias="SUPABASE_URL")] = None
+    supabase_key: Annotated[str | None, Field(validation_alias="SUPABASE_KEY")] = None
+    """The project's publishable (anon) key, with which the UI lets people sign in."""
     supabase_jwt_secret: Annotated[
         SecretStr | None, Field(validation_alias="SUPABASE_JWT_SECRET")
     ] = None

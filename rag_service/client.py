@@ -76,7 +76,7 @@ class Client:
 
     def __init__(self, base_url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
         self.base_url = base_url.rstrip("/")
-        self._token = token
+        self.token = token
         # The service is named explicitly: a proxy from the environment is not for it.
         with self._errors():
             self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, trust_env=False)
@@ -93,7 +93,7 @@ class Client:
     def with_token(self, token: str | None) -> Client:
         """The same connections as somebody else; closing either closes both."""
         other = copy(self)
-        other._token = token
+        other.token = token
         return other
 
     def search(
@@ -248,9 +248,9 @@ class Client:
 
     def _as(self, arguments: Json) -> Json:
         """A request's arguments, with who asks."""
-        if self._token is None:
+        if self.token is None:
             return arguments
-        headers = {**arguments.get("headers", {}), "Authorization": f"Bearer {self._token}"}
+        headers = {**arguments.get("headers", {}), "Authorization": f"Bearer {self.token}"}
         return {**arguments, "headers": headers}
 
     @contextmanager

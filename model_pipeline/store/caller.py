@@ -15,8 +15,13 @@ from model_pipeline.domain import Caller
 from model_pipeline.errors import Forbidden
 from model_pipeline.store.connect import translate_errors
 
-# Both hold until the transaction ends, so that they are safe behind a transaction pooler.
-BECOME = "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)"
+# All hold until the transaction ends, so that they are safe behind a transaction pooler. Supabase's
+# auth.uid() looks at the last first; older ones look there alone.
+BECOME = """
+select set_config('role', who.role, true), set_config('request.jwt.claims', who.claims, true),
+    set_config('request.jwt.claim.sub', coalesce(who.claims::jsonb ->> 'sub', ''), true)
+from (values (%s, %s)) as who (role, claims)
+"""
 
 
 @contextmanager
