@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from rag_service.client import Client
@@ -34,7 +36,7 @@ def show(auth: SupabaseAuth) -> None:
     found = session()
     with st.container(key="account"):
         if found is None:
-            sign_in_button(auth, "sign-in")
+            sign_in_button(auth, "sign-in", main=False)
             return
         who = citations.escape(found.email)
         st.html(f'<div class="p-account"><span>Signed in as</span> <b>{who}</b></div>')
@@ -47,8 +49,9 @@ def show(auth: SupabaseAuth) -> None:
         )
 
 
-def sign_in_button(auth: SupabaseAuth, key: str) -> None:
-    if st.button("Sign in", icon=":material/login:", type="primary", width="stretch", key=key):
+def sign_in_button(auth: SupabaseAuth, key: str, *, main: bool = True) -> None:
+    kind: Literal["primary", "secondary"] = "primary" if main else "secondary"
+    if st.button("Sign in", icon=":material/login:", type=kind, width="stretch", key=key):
         _sign_in(auth)
 
 

@@ -44,10 +44,12 @@ def _invite(overview: Overview, auth: SupabaseAuth) -> None:
     """For those who are not signed in: what they see is what is public."""
     if why := account.ended():
         st.html(citations.notice_html("warning", why))
+    said, more = "Nothing here is public.", "Sign in to see your documents."
+    if overview.documents:
+        said, more = "This is what is public.", "Sign in to see your own documents too."
     left, right = st.columns([3, 1], vertical_alignment="center")
     with left:
-        public = "This is what is public." if overview.documents else "Nothing here is public."
-        st.html(citations.notice_html("calm", public, "Sign in to see your own documents too."))
+        st.html(citations.notice_html("calm", said, more))
     with right:
         account.sign_in_button(auth, "sign-in-here")
 

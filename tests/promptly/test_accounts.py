@@ -132,6 +132,25 @@ def test_a_bad_token_is_one_sentence_everywhere(
     run(tmp_path / "home", database, embedder_cache, play)
 
 
+def test_where_people_sign_in(tmp_path: Path) -> None:
+    def found(url: str | None, key: str | None, **more: object) -> tuple[str, str] | None:
+        return bootstrap.sign_in(settings(tmp_path, supabase_url=url, supabase_key=key, **more))
+
+    project = "https://project.supabase.co"
+    anon = jwt.encode({"role": "anon"}, SECRET)
+    for key in ("sb_publishable_x", anon):
+        assert found(project, key) == (project, key)
+    assert found("http://127.0.0.1:54321", anon)
+    assert found(project, None) is found(None, anon) is found(project, anon, accounts=False) is None
+    for key in ("sb_secret_x", jwt.encode({"role": "service_role"}, SECRET)):
+        with pytest.raises(ConfigurationError, match="SUPABASE_KEY is a secret key") as caught:
+            found(project, key)
+        assert key not in str(caught.value)
+    for url in ("http://project.supabase.co", "project.supabase.co", "https://"):
+        with pytest.raises(ConfigurationError, match="https address"):
+            found(url, anon)
+
+
 async def no_key(_token: str) -> Caller:
     raise AssertionError("no key is asked for")
 

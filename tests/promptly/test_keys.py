@@ -20,6 +20,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from model_pipeline.errors import InvalidInput, NotFound, PromptlyError
 from model_pipeline.store.connect import connection_arguments, open_pool
+from model_pipeline.store.dump import dump, restore
 from model_pipeline.store.keys import EXPIRED, NOT_VALID, REVOKED, PgKeys
 from model_pipeline.store.pg_store import PgStore
 from promptly import bootstrap
@@ -227,6 +228,25 @@ def test_a_key_owns_nothing_whoever_says_so(keys: PgKeys, database: str) -> None
     ):
         with pytest.raises(InsufficientPrivilege, match="owns no collection"):
             execute(database, statement, made.key_id)
+
+
+def test_a_dump_brings_no_keys(
+    keys: PgKeys, database: str, new_database: Any, tmp_path: Path
+) -> None:
+    """One that was revoked after the dump was made would else open again."""
+    keys.create("nightly", {"handbook": "reader"}, lifetime=DAY)
+    person = uuid4()
+    execute(
+        database,
+        "insert into members select collection_id, %s, 'reader' from collections "
+        "where name = 'faq'",
+        person,
+    )
+    assert dump(database, tmp_path / "store.dump")["members"] == 1
+    with new_database() as fresh:
+        restore(fresh, tmp_path / "store.dump")
+        assert execute(fresh, "select user_id from members") == [(person,)]
+        assert execute(fresh, "select count(*) from service_keys") == [(0,)]
 
 
 def command(home: Path, database: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from streamlit.testing.v1 import AppTest
 
-from rag_service.client import Client
+from rag_service.client import Client, ServiceError
 from rag_service.ui.identity import ENDED, Session, SignInError, SupabaseAuth
 from rag_service.ui.launch import APP
 from tests.servers import supabase_lite
@@ -140,6 +141,29 @@ def ask(page: Page, question: str) -> Any:
     return page.locator(".stMain")
 
 
+def share(ada: Client, bob: Client) -> None:
+    """One collection, by the client's own methods, from its making to its end."""
+    made = ada.create_collection("plans")
+    which = made["collection_id"]
+    assert (made["visibility"], made["role"]) == ("private", "owner")
+    assert ada.change_collection(which, name="our plans")["name"] == "our plans"
+    ada.add_text("We sail at dawn.", source="plan.md", collection="our plans")
+    subject = jwt.decode(str(bob.token), options={"verify_signature": False})["sub"]
+    with bob:
+        assert bob.collections() == []
+        assert ada.set_member(which, subject, "reader")["role"] == "reader"
+        assert [one["role"] for one in ada.members(which)] == ["owner", "reader"]
+        assert [one["name"] for one in bob.collection_details()] == ["our plans"]
+        assert "dawn" in bob.search("When do we sail?")["passages"][0]["content"]
+        with pytest.raises(ServiceError, match="Only an owner"):
+            bob.delete_collection(which)
+        assert bob.with_token(None).collections() == []
+        ada.remove_member(which, subject)
+        assert bob.search("When do we sail?")["passages"] == []
+    ada.delete_collection(which)
+    assert "our plans" not in ada.collections()
+
+
 @pytest.mark.browser
 def test_everybody_sees_their_own_in_the_browser(
     address: tuple[str, str, Path], auth: SupabaseAuth, chromium: Browser
@@ -179,6 +203,7 @@ def test_everybody_sees_their_own_in_the_browser(
     other.get_by_role("button", name="New conversation").click()
     expect(other.get_by_text("Nothing is here yet.")).to_be_visible()
 
+    share(ada, Client(api, token=signed_in(auth, BOB).access_token))
     ids = {one["name"]: one["collection_id"] for one in ada.collection_details()}
     ada.change_collection(ids["default"], visibility="public")
     page.get_by_role("button", name="Sign out").click()
