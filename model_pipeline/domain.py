@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
+Role = Literal["reader", "editor", "owner"]
+Visibility = Literal["private", "public"]
 DEFAULT_COLLECTION = "default"
 
 
@@ -199,6 +201,39 @@ class DocumentSummary:
     chunk_count: int
     content_hash: str
     updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """The unit of access, as one person sees it: `role` is what they may do with it."""
+
+    collection_id: UUID
+    name: str
+    visibility: Visibility
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Someone, or a service key, who may use a collection. The time is ISO 8601 in UTC."""
+
+    user_id: UUID
+    role: Role
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKey:
+    """A key of a machine, without its secret. `scopes` are what it may use; times are ISO 8601 in
+    UTC."""
+
+    key_id: UUID
+    name: str
+    state: Literal["active", "expired", "revoked"]
+    scopes: tuple[Collection, ...]
+    created_at: str
+    expires_at: str
+    last_used_at: str | None = None
 
 
 class Embedder(Protocol):

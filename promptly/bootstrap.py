@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 from uuid import uuid4
+
+import jwt
 
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
@@ -15,14 +18,16 @@ from model_pipeline.domain import Caller, Embedder
 from model_pipeline.embedding.factory import open_embedder
 from model_pipeline.errors import ConfigurationError
 from model_pipeline.ingest import Ingest
+from model_pipeline.store.collections import PgCollections
 from model_pipeline.store.connect import open_async_pool, open_pool
 from model_pipeline.store.embedded import embedded_postgres
+from model_pipeline.store.keys import KeyCheck, PgKeys
 from model_pipeline.store.migrations import migrate
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.queue import News, PgQueue
 from model_pipeline.store.retrieval import PgRetriever
 from model_pipeline.worker import Worked, Worker
-from promptly.settings import Settings
+from promptly.settings import LOOPBACK, Settings
 from rag_service.answer import Answerer
 from rag_service.api.services import (
     IngestReport,
@@ -55,6 +60,12 @@ def database(settings: Settings) -> Iterator[str]:
 def store(settings: Settings) -> Iterator[PgStore]:
     with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=4) as pool:
         yield PgStore(pool)
+
+
+@contextmanager
+def keys(settings: Settings) -> Iterator[PgKeys]:
+    with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=1) as pool:
+        yield PgKeys(pool)
 
 
 def embedder(settings: Settings) -> Embedder:
@@ -95,6 +106,7 @@ class Answering:
     answerer: Answerer
     store: PgRetriever
     acting_for: Callable[[Caller | None], tuple[Retriever, Answerer]]
+    key_check: KeyCheck
 
 
 @asynccontextmanager
@@ -113,7 +125,9 @@ async def answering(settings: Settings, conninfo: str) -> AsyncIterator[Answerin
                 retriever = Retriever(encoder, PgRetriever(pool, caller), executor)
                 return retriever, Answerer(retriever, generator, release_id=release)
 
-            yield Answering(encoder, *acting_for(None), PgRetriever(pool), acting_for)
+            yield Answering(
+                encoder, *acting_for(None), PgRetriever(pool), acting_for, KeyCheck(pool)
+            )
 
 
 @asynccontextmanager
@@ -127,7 +141,11 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
                 request_timeout_s=settings.request_timeout_s,
                 allowed_hosts=settings.allowed_hosts,
             )
-            authenticate = token_access(settings) if settings.has_accounts else without_accounts
+            authenticate = (
+                token_access(settings, parts.key_check)
+                if settings.has_accounts
+                else without_accounts
+            )
 
             def bound_to(caller: Caller | None) -> Services:
                 documents = PgStore(pool, caller)
@@ -136,6 +154,7 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
                     retriever=retriever,
                     answerer=answerer,
                     documents=documents,
+                    collections=PgCollections(pool, caller),
                     ingest=partial(_ingest_uploads, Ingest(documents, parts.embedder, splits)),
                     ready=parts.store.ping,
                     limits=limits,
@@ -146,16 +165,12 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
             yield bound_to(None)
 
 
-def token_access(settings: Settings) -> TokenAccess:
-    """Raises ConfigurationError where accounts are wanted and no token could be checked."""
+def token_access(settings: Settings, key_check: Callable[[str], Awaitable[Caller]]) -> TokenAccess:
+    """Without anything that Supabase's tokens could be checked with, service keys alone are taken.
+    Raises ConfigurationError for a secret that could be guessed."""
     base = settings.supabase_url.rstrip("/") + "/auth/v1" if settings.supabase_url else None
     keys = settings.supabase_jwks_url or (base and f"{base}/.well-known/jwks.json")
     secret = settings.supabase_jwt_secret
-    if not (secret or keys):
-        raise ConfigurationError(
-            "PROMPTLY_ACCOUNTS is set, but nothing that tokens could be checked with: set "
-            "SUPABASE_URL, SUPABASE_JWKS_URL or SUPABASE_JWT_SECRET."
-        )
     if secret and len(secret.get_secret_value().encode()) < SHORTEST_SECRET:
         raise ConfigurationError(
             f"SUPABASE_JWT_SECRET has under {SHORTEST_SECRET} bytes, which can be guessed: set the "
@@ -165,7 +180,39 @@ def token_access(settings: Settings) -> TokenAccess:
         secret=secret.get_secret_value() if secret else None,
         keys=Keys(keys) if keys else None,
         issuer=base,
+        service_keys=key_check,
     )
+
+
+def sign_in(settings: Settings) -> tuple[str, str] | None:
+    """Where the UI has people sign in: the project's address and its publishable key.
+
+    Raises ConfigurationError for a key that must not leave the server, and for an address to which
+    passwords would go in the clear.
+    """
+    url, key = settings.supabase_url, settings.supabase_key
+    if not (settings.has_accounts and url and key):
+        return None
+    if key.startswith("sb_secret_") or _role(key) == "service_role":
+        raise ConfigurationError(
+            "SUPABASE_KEY is a secret key, and the UI needs the project's publishable (anon) key "
+            "to let people sign in: set that, or unset it."
+        )
+    address = urlsplit(url)
+    if not address.hostname or (address.scheme != "https" and address.hostname not in LOOPBACK):
+        raise ConfigurationError(
+            f"SUPABASE_URL is {url!r}, and passwords would go there unencrypted: give its https "
+            "address."
+        )
+    return url, key
+
+
+def _role(key: str) -> object:
+    """What a key of the older kind, a JWT, says it is for."""
+    try:
+        return jwt.decode(key, options={"verify_signature": False}).get("role")
+    except jwt.PyJWTError:
+        return None
 
 
 def _ingest_uploads(ingest: Ingest, uploads: Sequence[Upload], collection: str) -> IngestReport:

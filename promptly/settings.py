@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     )
     """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
     supabase_url: Annotated[str | None, Field(validation_alias="SUPABASE_URL")] = None
+    supabase_key: Annotated[str | None, Field(validation_alias="SUPABASE_KEY")] = None
+    """The project's publishable (anon) key, with which the UI lets people sign in."""
     supabase_jwt_secret: Annotated[
         SecretStr | None, Field(validation_alias="SUPABASE_JWT_SECRET")
     ] = None
@@ -61,8 +63,9 @@ class Settings(BaseSettings):
     supabase_jwks_url: Annotated[str | None, Field(validation_alias="SUPABASE_JWKS_URL")] = None
     """Where the public keys of tokens are; by default where SUPABASE_URL has them."""
     accounts: bool | None = None
-    """Whether people sign in: unset, as soon as one of the three above is set. Without accounts
-    whoever reaches the service sees everything, so it listens on this machine alone."""
+    """Whether people sign in: unset, as soon as one of the three above is set; true without any of
+    them means service keys alone. Without accounts whoever reaches the service sees everything, so
+    it listens on this machine alone."""
     request_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     upload_bytes: Annotated[int, Field(gt=0)] = 50_000_000
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
@@ -78,8 +81,8 @@ class Settings(BaseSettings):
         if not self.has_accounts and host not in LOOPBACK:
             raise ConfigurationError(
                 f"{variable} is {host!r}, but without accounts whoever reaches the service reads "
-                "and changes everything: leave it at 127.0.0.1, or set SUPABASE_URL or "
-                "SUPABASE_JWT_SECRET."
+                "and changes everything: leave it at 127.0.0.1, or set SUPABASE_URL, "
+                "SUPABASE_JWT_SECRET or, for service keys alone, PROMPTLY_ACCOUNTS=true."
             )
 
     @property

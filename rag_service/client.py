@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -68,10 +69,14 @@ AnswerEvent = PassagesEvent | DeltaEvent | CitationsEvent | DoneEvent
 
 
 class Client:
-    """Synchronous; every call raises ServiceError or ServiceAway. Close it, or use it in `with`."""
+    """Synchronous; every call raises ServiceError or ServiceAway. Close it, or use it in `with`.
 
-    def __init__(self, base_url: str, *, timeout_s: float = 60.0) -> None:
+    `token` is a person's access token, or a service key; without one, the client is anybody.
+    """
+
+    def __init__(self, base_url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
         self.base_url = base_url.rstrip("/")
+        self.token = token
         # The service is named explicitly: a proxy from the environment is not for it.
         with self._errors():
             self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, trust_env=False)
@@ -84,6 +89,12 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+
+    def with_token(self, token: str | None) -> Client:
+        """The same connections as somebody else; closing either closes both."""
+        other = copy(self)
+        other.token = token
+        return other
 
     def search(
         self,
@@ -125,7 +136,7 @@ class Client:
         with (
             self._errors(),
             self._expected(),
-            self._http.stream("POST", "/v1/answers", **_encoded(body)) as response,
+            self._http.stream("POST", "/v1/answers", **self._as(_encoded(body))) as response,
         ):
             if response.is_error:
                 response.read()
@@ -149,10 +160,7 @@ class Client:
         return self._json("GET", f"/v1/documents/{quote(document_id, safe='')}")
 
     def delete_document(self, document_id: str) -> None:
-        with self._errors():
-            response = self._http.delete(f"/v1/documents/{quote(document_id, safe='')}")
-        if response.is_error:
-            raise _problem(response)
+        self._send("DELETE", f"/v1/documents/{quote(document_id, safe='')}")
 
     def add_text(
         self,
@@ -185,6 +193,39 @@ class Client:
             names: list[str] = self._json("GET", "/v1/collections")["collections"]
         return names
 
+    def collection_details(self) -> list[Json]:
+        """Each with its `collection_id`, `name`, `visibility`, and what you may do: `role`."""
+        with self._expected():
+            found: list[Json] = self._json("GET", "/v1/collections")["details"]
+        return found
+
+    def create_collection(self, name: str, *, visibility: str = "private") -> Json:
+        body = {"name": name, "visibility": visibility}
+        return self._json("POST", "/v1/collections", **_encoded(body))
+
+    def change_collection(
+        self, collection_id: str, *, name: str | None = None, visibility: str | None = None
+    ) -> Json:
+        body = {"name": name, "visibility": visibility}
+        return self._json("PATCH", _collection(collection_id), **_encoded(body))
+
+    def delete_collection(self, collection_id: str) -> None:
+        """With all that is in it."""
+        self._send("DELETE", _collection(collection_id))
+
+    def members(self, collection_id: str) -> list[Json]:
+        with self._expected():
+            found: list[Json] = self._json("GET", f"{_collection(collection_id)}/members")[
+                "members"
+            ]
+        return found
+
+    def set_member(self, collection_id: str, user_id: str, role: str) -> Json:
+        return self._json("PUT", _member(collection_id, user_id), **_encoded({"role": role}))
+
+    def remove_member(self, collection_id: str, user_id: str) -> None:
+        self._send("DELETE", _member(collection_id, user_id))
+
     def ready(self) -> bool:
         """Whether the service can answer now; False as well where nothing listens."""
         try:
@@ -193,13 +234,24 @@ class Client:
             return False
 
     def _json(self, method: str, path: str, **arguments: Any) -> Json:
-        with self._errors():
-            response = self._http.request(method, path, **arguments)
-        if response.is_error:
-            raise _problem(response)
+        response = self._send(method, path, **arguments)
         with self._expected():
             body: Json = response.json()
         return body
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        with self._errors():
+            response = self._http.request(method, path, **self._as(arguments))
+        if response.is_error:
+            raise _problem(response)
+        return response
+
+    def _as(self, arguments: Json) -> Json:
+        """A request's arguments, with who asks."""
+        if self.token is None:
+            return arguments
+        headers = {**arguments.get("headers", {}), "Authorization": f"Bearer {self.token}"}
+        return {**arguments, "headers": headers}
 
     @contextmanager
     def _expected(self) -> Iterator[None]:
@@ -232,6 +284,14 @@ class Client:
             raise ServiceAway(
                 f"The service at {self.base_url} does not answer: start it with `make run`."
             ) from error
+
+
+def _collection(collection_id: str) -> str:
+    return f"/v1/collections/{quote(collection_id, safe='')}"
+
+
+def _member(collection_id: str, user_id: str) -> str:
+    return f"{_collection(collection_id)}/members/{quote(user_id, safe='')}"
 
 
 def _question(

@@ -32,6 +32,8 @@ COLUMNS = {
     "origin, chunk_count, created_at, updated_at",
     "chunks": ", ".join(CHUNK_COLUMNS),
 }
+# Keys stay behind, with their memberships: one that was revoked since would open again.
+KEPT = {"members": "where user_id not in (select key_id from service_keys)"}
 LONGEST_BLOCK = 2**30  # PostgreSQL makes no longer one
 
 
@@ -124,13 +126,14 @@ def restore(conninfo: str, path: Path) -> dict[str, int]:
 def _dump(conninfo: str, stream: _Hashed) -> dict[str, int]:
     applied = [one.version for one in migrations.status(conninfo) if one.applied]
     with _transaction(conninfo, "repeatable read read only") as connection:
-        rows = {table: _count(connection, table) for table in COLUMNS}
+        sources = {table: f"{table} {KEPT.get(table, '')}" for table in COLUMNS}
+        rows = {table: _count(connection, source) for table, source in sources.items()}
         embedder = connection.execute("select name, dimensions from embedder").fetchone()
         head = {"migrations": applied, "embedder": embedder, "rows": rows}
         stream.write(FORMAT)
         stream.write(json.dumps(head).encode() + b"\n")
         for table, columns in COLUMNS.items():
-            statement = f"copy {table} ({columns}) to stdout (format binary)"
+            statement = f"copy (select {columns} from {sources[table]}) to stdout (format binary)"  # noqa: S608
             with connection.cursor() as cursor, cursor.copy(statement) as copy:
                 for block in copy:
                     stream.write(len(block).to_bytes(4))

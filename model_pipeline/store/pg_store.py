@@ -12,12 +12,7 @@ from uuid import UUID, uuid5
 
 import psycopg
 from pgvector import HalfVector
-from psycopg.errors import (
-    DeadlockDetected,
-    InsufficientPrivilege,
-    SerializationFailure,
-    UniqueViolation,
-)
+from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
@@ -26,12 +21,12 @@ from model_pipeline.errors import (
     ConfigurationError,
     EmbedderMismatch,
     Forbidden,
-    InvalidInput,
     NotFound,
     PromptlyError,
     StoreUnavailable,
 )
-from model_pipeline.store.caller import become
+from model_pipeline.store.caller import connection_as
+from model_pipeline.store.collections import lock_collection, require_name
 from model_pipeline.store.connect import translate_errors
 
 if TYPE_CHECKING:
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 ATTEMPTS = 4
 OVERTAKEN = (DeadlockDetected, SerializationFailure, UniqueViolation)
-MAX_COLLECTION_NAME = 200
 MAX_DIMENSIONS = 4000  # of a halfvec that HNSW indexes
 
 CHUNK_COLUMNS = {
@@ -59,7 +53,8 @@ CHUNK_COLUMNS = {
 # One's own before what others share.
 WRITABLE = """
 select collection_id from collections
-where name = %s and (reads_everything() or collection_id = any(my_collections('editor')))
+where collection_id = any(collections_named(%s))
+    and (reads_everything() or collection_id = any(my_collections('editor')))
 order by owner_id is not distinct from auth.uid() desc, collection_id limit 1
 """
 SNAPSHOT = "set transaction isolation level repeatable read read only"
@@ -107,11 +102,7 @@ class PgStore:
     # Collections and the embedder
 
     def ensure_collection(self, name: str) -> UUID:
-        if not name.strip() or len(name) > MAX_COLLECTION_NAME or "\0" in name:
-            raise InvalidInput(
-                f"A collection's name has 1 to {MAX_COLLECTION_NAME} characters, and this one has "
-                f"{len(name.strip())}."
-            )
+        require_name(name)
         with self._connection() as connection:
             row = connection.execute(WRITABLE, (name,)).fetchone()
             if row is None:
@@ -124,11 +115,6 @@ class PgStore:
         assert row is not None
         collection_id: UUID = row[0]
         return collection_id
-
-    def collections(self) -> list[str]:
-        with self._connection() as connection:
-            rows = connection.execute("select name from collections order by name")
-            return [name for (name,) in rows]
 
     def counts(self) -> dict[str, int]:
         with self._connection() as connection:
@@ -197,7 +183,7 @@ class PgStore:
         def write(connection: psycopg.Connection[Any]) -> None:
             self.require_embedder(connection)
             known = _lock_documents(connection, collection_id, [i.document.source for i in batch])
-            _lock_collection(connection, collection_id)
+            lock_collection(connection, collection_id)
             ids = [
                 known.get(item.document.source) or uuid5(collection_id, item.document.source)
                 for item in batch
@@ -244,7 +230,7 @@ class PgStore:
 
         def remove(connection: psycopg.Connection[Any]) -> int:
             known = _lock_documents(connection, collection_id, sources)
-            _lock_collection(connection, collection_id)
+            lock_collection(connection, collection_id)
             return connection.execute(
                 "delete from documents where document_id = any(%s)", (list(known.values()),)
             ).rowcount
@@ -252,20 +238,25 @@ class PgStore:
         return self.transact(remove)
 
     def delete_document(self, document_id: UUID) -> None:
-        def remove(connection: psycopg.Connection[Any]) -> int:
-            row = connection.execute(
-                "select collection_id from documents where document_id = %s for no key update",
-                (document_id,),
-            ).fetchone()
-            if row is None:
-                return 0
-            _lock_collection(connection, row[0])
-            return connection.execute(
+        """Raises NotFound, Forbidden where the caller reads it alone."""
+
+        def remove(connection: psycopg.Connection[Any]) -> None:
+            collection_id = _collection_of(connection, document_id)
+            if collection_id is None:
+                raise NotFound(f"There is no document {document_id}.")
+            connection.execute(
+                "select 1 from documents where document_id = %s for no key update", (document_id,)
+            )
+            lock_collection(connection, collection_id)
+            gone = connection.execute(
                 "delete from documents where document_id = %s", (document_id,)
             ).rowcount
+            if not gone and _collection_of(connection, document_id):
+                raise Forbidden("This document is not yours to delete: ask an editor.")
+            if not gone:  # while this waited for the lock
+                raise NotFound(f"There is no document {document_id}.")
 
-        if not self.transact(remove):
-            raise NotFound(f"There is no document {document_id}.")
+        self.transact(remove)
 
     # Reading
 
@@ -284,7 +275,8 @@ class PgStore:
         """By document id; the next page starts after the last one's."""
         with self._connection() as connection:
             rows = connection.execute(
-                SUMMARY + "where (%(name)s::text is null or c.name = %(name)s) "
+                SUMMARY + "where (%(name)s::text is null "
+                "or d.collection_id = any((select collections_named(%(name)s))::uuid[])) "
                 "and (%(after)s::uuid is null or d.document_id > %(after)s) "
                 "order by d.document_id limit %(limit)s",
                 {"name": collection, "after": after, "limit": limit},
@@ -294,16 +286,18 @@ class PgStore:
     def get_document(self, document_id: UUID) -> tuple[DocumentSummary, list[StoredChunk]]:
         """A document and its chunks in order, of one moment; NotFound where there is none."""
         with self._connection(snapshot=True) as connection:
-            row = connection.execute(
-                SUMMARY + "where d.document_id = %s", (document_id,)
-            ).fetchone()
+            row = None
+            if _collection_of(connection, document_id) is not None:
+                row = connection.execute(
+                    SUMMARY + "where d.document_id = %s", (document_id,)
+                ).fetchone()
+            if row is None:
+                raise NotFound(f"There is no document {document_id}.")
             chunks = connection.execute(
                 "select chunk_id, ordinal, start_at, heading_path, content from chunks "
                 "where document_id = %s order by ordinal",
                 (document_id,),
             ).fetchall()
-        if row is None:
-            raise NotFound(f"There is no document {document_id}.")
         return DocumentSummary(*row), [
             StoredChunk(chunk_id, ordinal, start, tuple(path), content)
             for chunk_id, ordinal, start, path, content in chunks
@@ -321,19 +315,8 @@ class PgStore:
     @contextmanager
     def _connection(self, *, snapshot: bool = False) -> Iterator[psycopg.Connection[Any]]:
         """As the caller; with `snapshot`, all that is read is of one moment."""
-        with translate_errors(), self._pool.connection() as connection:
-            if self._caller is None and not snapshot:
-                yield connection
-                return
-            try:
-                with connection.transaction():
-                    if snapshot:
-                        connection.execute(SNAPSHOT)
-                    if self._caller is not None:
-                        become(connection, self._caller)
-                    yield connection
-            except InsufficientPrivilege as error:
-                raise Forbidden("This is not yours to change: ask its owner.") from error
+        with connection_as(self._pool, self._caller, begin=SNAPSHOT if snapshot else None) as one:
+            yield one
 
     def transact(self, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
         """Run `work` in a transaction, again where another writer's made it fail."""
@@ -361,12 +344,12 @@ def _lock_documents(
     return dict(rows.fetchall())
 
 
-def _lock_collection(connection: psycopg.Connection[Any], collection_id: UUID) -> None:
-    """One writer at a time within a collection, so that two ingests of it cannot interleave."""
-    connection.execute(
-        "select pg_advisory_xact_lock(hashtextextended('statistics:' || %s::uuid, 0))",
-        (collection_id,),
-    )
+def _collection_of(connection: psycopg.Connection[Any], document_id: UUID) -> UUID | None:
+    """The document's collection, where the caller may see it."""
+    row = connection.execute("select collection_of(%s)", (document_id,)).fetchone()
+    assert row is not None
+    found: UUID | None = row[0]
+    return found
 
 
 def copy_chunks(

@@ -98,8 +98,8 @@ class PgRetriever:
 
 
 async def _require_collection(connection: psycopg.AsyncConnection[Any], name: str) -> None:
-    cursor = await connection.execute("select 1 from collections where name = %s", (name,))
-    if await cursor.fetchone() is None:
+    cursor = await connection.execute("select collections_named(%s)", (name,))
+    if await cursor.fetchone() == ([],):
         raise NotFound(f"There is no collection {name!r}.")
 
 

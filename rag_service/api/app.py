@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from rag_service.api import problems
 from rag_service.api.answers import answer_routes
+from rag_service.api.collections import collection_routes
 from rag_service.api.documents import document_routes
 from rag_service.api.health import health_routes
 from rag_service.api.middleware import Guard
@@ -48,7 +49,8 @@ def create_app(services: Services) -> FastAPI:
         version=_version(),
         responses=PROBLEMS,
     )
-    for routes in (search_routes, answer_routes, document_routes, health_routes):
+    parts = (search_routes, answer_routes, document_routes, collection_routes, health_routes)
+    for routes in parts:
         app.include_router(routes(services))
     problems.install(app)
     app.add_middleware(Guard, limits=services.limits)

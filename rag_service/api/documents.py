@@ -1,4 +1,4 @@
-"""/v1/documents and /v1/collections."""
+"""/v1/documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from starlette.responses import Response
 from model_pipeline.errors import InvalidInput, Unavailable
 from rag_service.api.replies import reply, since
 from rag_service.api.schemas import (
-    CollectionList,
     DocumentDetail,
     DocumentList,
     IngestReply,
@@ -123,14 +122,6 @@ def document_routes(services: Services) -> APIRouter:
             async with turn:
                 report = await run_in_threadpool(mine.ingest, uploads, collection)
         return reply({**from_report(report), "timings_ms": since(started)})
-
-    @routes.get("/v1/collections", response_model=CollectionList, summary="List collections")
-    async def list_collections(request: Request) -> Response:
-        """Their names, in order."""
-        started = time.perf_counter()
-        mine = await services.acting_for(request)
-        names = await run_in_threadpool(mine.documents.collections)
-        return reply({"collections": names, "timings_ms": since(started)})
 
     return routes
 

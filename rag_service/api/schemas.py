@@ -8,13 +8,23 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_pipeline.domain import Answer, Citation, DocumentSummary, Passage, SearchResult
+from model_pipeline.domain import (
+    Answer,
+    Citation,
+    Collection,
+    DocumentSummary,
+    Member,
+    Passage,
+    Role,
+    SearchResult,
+    Visibility,
+)
 from model_pipeline.store.pg_store import StoredChunk
 from rag_service.api.services import IngestReport
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 K = Annotated[int, Field(ge=1, le=100, description="How many passages.")]
-Collection = Annotated[Name | None, Field(description="Only this collection; null means all.")]
+CollectionName = Annotated[Name | None, Field(description="Only this collection; null means all.")]
 Filter = Annotated[
     dict[str, Any] | None,
     Field(
@@ -49,7 +59,7 @@ class SearchRequest(Strict):
     ]
     k: K = 10
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
-    collection: Collection = None
+    collection: CollectionName = None
     filter: Filter = None
     diversity: Annotated[
         float | None, Field(ge=0, le=1, description="Trade relevance for variety; null is off.")
@@ -66,7 +76,7 @@ class AnswerRequest(Strict):
         str, Field(max_length=8_000, examples=["When are default parameter values evaluated?"])
     ]
     k: K = 5
-    collection: Collection = None
+    collection: CollectionName = None
     filter: Filter = None
     history: Annotated[
         list[TurnModel], Field(max_length=100, description="What was said before, oldest first.")
@@ -189,9 +199,52 @@ class IngestReply(BaseModel):
     timings_ms: Timings
 
 
-class CollectionList(BaseModel):
-    collections: Annotated[list[str], Field(examples=[["default"]])]
+class CollectionModel(BaseModel):
+    collection_id: UUID
+    name: Annotated[str, Field(examples=["handbook"])]
+    visibility: Annotated[Visibility, Field(description="Public: anybody reads.")]
+    role: Annotated[Role, Field(description="What you may do with it.", examples=["owner"])]
+
+
+class CollectionReply(CollectionModel):
     timings_ms: Timings
+
+
+class CollectionList(BaseModel):
+    collections: Annotated[list[str], Field(description="Their names.", examples=[["handbook"]])]
+    details: Annotated[list[CollectionModel], Field(description="The same, in the same order.")]
+    timings_ms: Timings
+
+
+class NewCollection(Strict):
+    name: Annotated[Name, Field(examples=["handbook"])]
+    visibility: Visibility = "private"
+
+
+class CollectionChange(Strict):
+    name: Annotated[Name | None, Field(examples=["handbook"])] = None
+    visibility: Visibility | None = None
+
+
+class MemberModel(BaseModel):
+    user_id: Annotated[UUID, Field(description="A person's id, or a service key's.")]
+    role: Role
+    created_at: Annotated[
+        str, Field(description="ISO 8601, UTC.", examples=["2026-01-31T12:00:00Z"])
+    ]
+
+
+class MemberReply(MemberModel):
+    timings_ms: Timings
+
+
+class MemberList(BaseModel):
+    members: Annotated[list[MemberModel], Field(description="Who made the collection first.")]
+    timings_ms: Timings
+
+
+class MemberRole(Strict):
+    role: Annotated[Role, Field(examples=["reader"])]
 
 
 class Health(BaseModel):
@@ -280,6 +333,23 @@ def from_chunk(chunk: StoredChunk) -> dict[str, Any]:
         "start": chunk.start,
         "heading_path": list(chunk.heading_path),
         "content": chunk.content,
+    }
+
+
+def from_collection(collection: Collection) -> dict[str, Any]:
+    return {
+        "collection_id": str(collection.collection_id),
+        "name": collection.name,
+        "visibility": collection.visibility,
+        "role": collection.role,
+    }
+
+
+def from_member(member: Member) -> dict[str, Any]:
+    return {
+        "user_id": str(member.user_id),
+        "role": member.role,
+        "created_at": member.created_at,
     }
 
 

@@ -9,7 +9,18 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from model_pipeline.domain import Answer, Caller, DocumentSummary, SearchMode, SearchResult, Turn
+from model_pipeline.domain import (
+    Answer,
+    Caller,
+    Collection,
+    DocumentSummary,
+    Member,
+    Role,
+    SearchMode,
+    SearchResult,
+    Turn,
+    Visibility,
+)
 from model_pipeline.store.pg_store import StoredChunk
 from rag_service.answer import Event
 
@@ -57,7 +68,20 @@ class Documents(Protocol):
     ) -> list[DocumentSummary]: ...
     def get_document(self, document_id: UUID) -> tuple[DocumentSummary, list[StoredChunk]]: ...
     def delete_document(self, document_id: UUID) -> None: ...
-    def collections(self) -> list[str]: ...
+
+
+class Collections(Protocol):
+    """Synchronous: the API calls it in threads."""
+
+    def visible(self) -> list[Collection]: ...
+    def create(self, name: str, visibility: Visibility) -> Collection: ...
+    def change(
+        self, collection_id: UUID, *, name: str | None, visibility: Visibility | None
+    ) -> Collection: ...
+    def delete(self, collection_id: UUID) -> None: ...
+    def members(self, collection_id: UUID) -> list[Member]: ...
+    def set_member(self, collection_id: UUID, user_id: UUID, role: Role) -> Member: ...
+    def remove_member(self, collection_id: UUID, user_id: UUID) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +130,7 @@ class Services:
     retriever: Retrieving
     answerer: Answering
     documents: Documents
+    collections: Collections
     ingest: Callable[[Sequence[Upload], str], IngestReport]
     """(uploads, collection): synchronous, called in a thread, one at a time."""
     ready: Callable[[], Awaitable[None]]

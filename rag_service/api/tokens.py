@@ -1,9 +1,10 @@
-"""Supabase's access tokens (JWT, RFC 7519): from an Authorization header to who asks."""
+"""From an Authorization header to who asks: Supabase's access tokens (JWT, RFC 7519), and keys."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ import jwt
 
 from model_pipeline.domain import Caller
 from model_pipeline.errors import Unauthorized, Unavailable
+from model_pipeline.store.keys import PREFIX
 
 KEYS_LIFE_S = 600.0
 # However many tokens name keys that nobody knows, the server of keys is asked no oftener.
@@ -67,7 +69,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class TokenAccess:
-    """Who asks, by a token of Supabase Auth; without one, anybody.
+    """Who asks, by a token of Supabase Auth or a service key; without one, anybody.
 
     A shared `secret` (HS256), public `keys` (RS256, ES256), or both, as while moving from one to
     the other. A token chooses among them by its algorithm, and a key never serves the other kind.
@@ -77,6 +79,7 @@ class TokenAccess:
     keys: Keys | None = None
     audience: str = "authenticated"
     issuer: str | None = None
+    service_keys: Callable[[str], Awaitable[Caller]] | None = None
 
     async def __call__(self, authorization: str | None) -> Caller:
         """Raises Unauthorized with what is wrong."""
@@ -85,7 +88,12 @@ class TokenAccess:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("The Authorization header must be 'Bearer' and a token.")
-        claims = await self._claims(token.strip())
+        token = token.strip()
+        if self.service_keys is not None and token.startswith(PREFIX):
+            return await self.service_keys(token)
+        if self.secret is None and self.keys is None:
+            raise Unauthorized("Nobody signs in here: send a key of `promptly keys create`.")
+        claims = await self._claims(token)
         if claims.get("role") == "anon":  # the public key of a project that uses a secret
             return Caller()
         if claims.get("role") != "authenticated":

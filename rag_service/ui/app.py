@@ -1,4 +1,5 @@
-"""The page. Served by `launch.command`; the service's address is its argument."""
+"""The page. Served by `launch.command`; the service's address is its argument, and, where people
+sign in, those of Supabase Auth follow."""
 
 from __future__ import annotations
 
@@ -7,7 +8,18 @@ from pathlib import Path
 
 import streamlit as st
 
-from rag_service.ui import chat, citations, clicks, conversation, passage, service, sidebar, welcome
+from rag_service.ui import (
+    account,
+    chat,
+    citations,
+    clicks,
+    conversation,
+    passage,
+    service,
+    sidebar,
+    welcome,
+)
+from rag_service.ui.identity import SupabaseAuth
 
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 # The service's own limit on a question.
@@ -21,16 +33,16 @@ ICON = (
 )
 
 
-def main(api_url: str) -> None:
+def main(api_url: str, auth: SupabaseAuth | None) -> None:
     st.set_page_config(page_title="Promptly", page_icon=ICON)
     st.html(Path(__file__).with_name("style.css"))
-    client = service.connect(api_url)
+    client = account.client(service.connect(api_url), auth)
     overview, problem = None, ""
     try:
         overview = service.overview(client)
     except service.ServiceError as error:
         problem = str(error)
-    scope = sidebar.show(client, overview or service.Overview((), ()))
+    scope = sidebar.show(client, overview or service.Overview((), ()), auth)
     placeholder = "Ask a question" if scope else "Mend the filter in the sidebar first"
     question = st.chat_input(
         placeholder, max_chars=MAX_QUESTION, disabled=scope is None, submit_mode="stop", key="ask"
@@ -41,7 +53,7 @@ def main(api_url: str) -> None:
     if conversation.turns():
         chat.show(client)
     elif overview:
-        welcome.show(overview, scope)
+        welcome.show(overview, scope, auth)
     else:
         st.html(citations.notice_html("error", problem))
         st.button("Retry", icon=":material/refresh:", key="retry")
@@ -49,4 +61,7 @@ def main(api_url: str) -> None:
         passage.open_clicked(client, clicked)
 
 
-main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_API_URL)
+main(
+    sys.argv[1] if len(sys.argv) > 1 else DEFAULT_API_URL,
+    SupabaseAuth(sys.argv[2], sys.argv[3]) if len(sys.argv) > 3 else None,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -13,7 +14,7 @@ PAGE = 12
 
 
 @st.dialog("Documents", width="medium", position="right", icon=":material/folder_open:")
-def browse(client: Client, collection: str | None) -> None:
+def browse(client: Client, collection: str | None, writable: Collection[str]) -> None:
     try:
         found, more = service.documents(client, collection)
     except service.ServiceError as error:
@@ -27,15 +28,17 @@ def browse(client: Client, collection: str | None) -> None:
     page = st.session_state.get("documents-page", 1) if pages > 1 else 1
     page = min(page, pages)
     for one in rows[(page - 1) * PAGE : page * PAGE]:
-        _row(client, one)
+        _row(client, one, changeable=one["collection"] in writable)
     if pages > 1:
         st.pagination(pages, key="documents-page")
 
 
-def _row(client: Client, document: dict[str, Any]) -> None:
+def _row(client: Client, document: dict[str, Any], *, changeable: bool) -> None:
     key = document["document_id"]
     with st.container(horizontal=True, vertical_alignment="center", key=f"document-{key}"):
         st.html(citations.document_html(document))
+        if not changeable:
+            return
         with st.popover(
             f"Delete {welcome.plain(citations.name(document))}",
             icon=":material/delete:",

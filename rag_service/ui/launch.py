@@ -12,8 +12,15 @@ APP = Path(__file__).with_name("app.py")
 MAX_UPLOAD_MB = 47
 
 
-def command(api_url: str, port: int, *, host: str = "127.0.0.1") -> list[str]:
-    """The argument vector that serves the UI on `port`, asking the service at `api_url`.
+def command(
+    api_url: str,
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    sign_in: tuple[str, str] | None = None,
+) -> list[str]:
+    """The argument vector that serves the UI on `port`, asking the service at `api_url`. `sign_in`
+    is a Supabase project's address and its publishable key, which is no secret.
 
     Everything is set by flags: Streamlit would else read the working directory's configuration.
     """
@@ -35,4 +42,5 @@ def command(api_url: str, port: int, *, host: str = "127.0.0.1") -> list[str]:
     options |= {f"theme.light.{name}": value for name, value in LIGHT.items()}
     options |= {f"theme.dark.{name}": value for name, value in DARK.items()}
     flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags, "--", api_url]
+    run = [sys.executable, "-m", "streamlit", "run", str(APP)]
+    return [*run, *flags, "--", api_url, *(sign_in or ())]

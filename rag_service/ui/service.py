@@ -45,11 +45,13 @@ class File(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What is stored. `more` says that there are more documents than the ones listed."""
+    """What is stored. `more` says that there are more documents than the ones listed; `writable`
+    are the collections that one may change."""
 
     collections: tuple[str, ...]
     documents: tuple[Json, ...]
     more: bool = False
+    writable: tuple[str, ...] = ()
 
     @property
     def metadata_keys(self) -> list[str]:
@@ -58,7 +60,7 @@ class Overview:
 
 @st.cache_resource(show_spinner=False)
 def connect(api_url: str) -> Client:
-    """One client for all sessions: it holds a pool of connections and no state of its own."""
+    """One client for all sessions, as anybody: it holds a pool of connections and nothing else."""
     return Client(api_url)
 
 
@@ -66,7 +68,10 @@ def overview(client: Client) -> Overview:
     """Raises ServiceError."""
     found, more = documents(client, None)
     try:
-        return Overview(tuple(_collections(client.base_url)), tuple(found), more)
+        details = _collections(client.base_url, client.token)
+        writable = {one["name"] for one in details if one["role"] != "reader"}
+        names = sorted({one["name"] for one in details})
+        return Overview(tuple(names), tuple(found), more, tuple(sorted(writable)))
     except (ServiceAway, Refused, ValueError) as error:
         raise _said(error, client) from error
 
@@ -74,22 +79,24 @@ def overview(client: Client) -> Overview:
 def documents(client: Client, collection: str | None) -> tuple[list[Json], bool]:
     """The first documents, and whether there are more. Raises ServiceError."""
     try:
-        return _documents(client.base_url, collection)
+        return _documents(client.base_url, client.token, collection)
     except (ServiceAway, Refused, ValueError) as error:
         raise _said(error, client) from error
 
 
+# All sessions share what is cached, so that the token must be among what it is found by.
 @st.cache_data(ttl=FRESH_FOR_S, show_spinner=False)
-def _collections(api_url: str) -> list[str]:
-    return sorted(connect(api_url).collections())
+def _collections(api_url: str, token: str | None) -> list[Json]:
+    return connect(api_url).with_token(token).collection_details()
 
 
 @st.cache_data(ttl=FRESH_FOR_S, show_spinner=False)
-def _documents(api_url: str, collection: str | None) -> tuple[list[Json], bool]:
+def _documents(api_url: str, token: str | None, collection: str | None) -> tuple[list[Json], bool]:
+    client = connect(api_url).with_token(token)
     found: list[Json] = []
     after = None
     while len(found) < KNOWN_DOCUMENTS:
-        page = connect(api_url).documents(collection=collection, limit=LISTED_AT_ONCE, after=after)
+        page = client.documents(collection=collection, limit=LISTED_AT_ONCE, after=after)
         found += page["documents"]
         after = page["next"]
         if after is None:

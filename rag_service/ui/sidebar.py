@@ -7,15 +7,18 @@ from collections.abc import Sequence
 import streamlit as st
 
 from rag_service.client import Client
-from rag_service.ui import citations, conversation, documents, service, upload
+from rag_service.ui import account, citations, conversation, documents, service, upload
 from rag_service.ui.conversation import Scope
 from rag_service.ui.filters import OPERATORS, FilterError, Row, from_json, from_rows, told
+from rag_service.ui.identity import SupabaseAuth
 
 EVERYWHERE = "All collections"
 MAX_ROWS = 8
 
 
-def show(client: Client, overview: service.Overview) -> Scope | None:
+def show(
+    client: Client, overview: service.Overview, auth: SupabaseAuth | None = None
+) -> Scope | None:
     """The scope to ask in, or None while the filter is not one."""
     with st.sidebar:
         st.html('<div class="p-brand">Promptly</div>')
@@ -43,15 +46,19 @@ def show(client: Client, overview: service.Overview) -> Scope | None:
                 st.html(citations.notice_html("error", filter_error))
         if filter:
             st.html(f'<div class="p-active">Filter on: {citations.escape(told(filter))}</div>')
-        with st.expander("Add documents", icon=":material/upload_file:"):
-            upload.show(client, overview)
+        if auth is None or account.session():
+            with st.expander("Add documents", icon=":material/upload_file:"):
+                upload.show(client, overview)
         if st.button(
             "Documents",
             icon=":material/folder_open:",
             width="stretch",
             disabled=not overview.documents,
         ):
-            documents.browse(client, None if collection == EVERYWHERE else collection)
+            chosen = None if collection == EVERYWHERE else collection
+            documents.browse(client, chosen, overview.writable)
+        if auth is not None:
+            account.show(auth)
     if filter_error:
         return None
     return Scope(None if collection == EVERYWHERE else collection, filter, k)

@@ -19,7 +19,7 @@ def show(client: Client, overview: service.Overview) -> None:
             accept_multiple_files=True,
             help="Markdown, HTML, PDF, Word, text, reStructuredText, CSV and JSONL.",
         )
-        names = list(dict.fromkeys([*overview.collections, DEFAULT_COLLECTION]))
+        names = list(dict.fromkeys([*overview.writable, DEFAULT_COLLECTION]))
         collection = st.selectbox(
             "Into collection",
             names,

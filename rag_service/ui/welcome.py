@@ -6,8 +6,9 @@ import re
 
 import streamlit as st
 
-from rag_service.ui import citations, conversation
+from rag_service.ui import account, citations, conversation
 from rag_service.ui.conversation import Scope
+from rag_service.ui.identity import SupabaseAuth
 from rag_service.ui.service import Overview
 
 # Each of the demo's questions, with a document that must be there for it.
@@ -21,19 +22,39 @@ QUESTIONS = 4
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
-def show(overview: Overview, scope: Scope | None) -> None:
+def show(overview: Overview, scope: Scope | None, auth: SupabaseAuth | None = None) -> None:
     st.html(
         '<div class="p-welcome"><h1>Ask your documents</h1>'
         "<p>Answers come from the documents alone, and each statement shows the quote that "
         f'it rests on.</p><p class="p-stock">{citations.escape(_stock(overview))}</p></div>'
     )
-    if not overview.documents:
+    if auth is not None and account.session() is None:
+        _invite(overview, auth)
+    elif not overview.documents:
         st.html(
             citations.notice_html(
                 "calm", "Nothing is here yet.", "Open “Add documents” in the sidebar to begin."
             )
         )
-        return
+    if overview.documents:
+        _offer(overview, scope)
+
+
+def _invite(overview: Overview, auth: SupabaseAuth) -> None:
+    """For those who are not signed in: what they see is what is public."""
+    if why := account.ended():
+        st.html(citations.notice_html("warning", why))
+    said, more = "Nothing here is public.", "Sign in to see your documents."
+    if overview.documents:
+        said, more = "This is what is public.", "Sign in to see your own documents too."
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    with left:
+        st.html(citations.notice_html("calm", said, more))
+    with right:
+        account.sign_in_button(auth, "sign-in-here")
+
+
+def _offer(overview: Overview, scope: Scope | None) -> None:
     with st.container(key="examples"):
         left, right = st.columns(2)
         for number, question in enumerate(examples(overview)):

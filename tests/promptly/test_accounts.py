@@ -12,6 +12,7 @@ import httpx
 import jwt
 import pytest
 
+from model_pipeline.domain import Caller
 from model_pipeline.errors import ConfigurationError
 from promptly import bootstrap
 from promptly.settings import Settings
@@ -131,6 +132,29 @@ def test_a_bad_token_is_one_sentence_everywhere(
     run(tmp_path / "home", database, embedder_cache, play)
 
 
+def test_where_people_sign_in(tmp_path: Path) -> None:
+    def found(url: str | None, key: str | None, **more: object) -> tuple[str, str] | None:
+        return bootstrap.sign_in(settings(tmp_path, supabase_url=url, supabase_key=key, **more))
+
+    project = "https://project.supabase.co"
+    anon = jwt.encode({"role": "anon"}, SECRET)
+    for key in ("sb_publishable_x", anon):
+        assert found(project, key) == (project, key)
+    assert found("http://127.0.0.1:54321", anon)
+    assert found(project, None) is found(None, anon) is found(project, anon, accounts=False) is None
+    for key in ("sb_secret_x", jwt.encode({"role": "service_role"}, SECRET)):
+        with pytest.raises(ConfigurationError, match="SUPABASE_KEY is a secret key") as caught:
+            found(project, key)
+        assert key not in str(caught.value)
+    for url in ("http://project.supabase.co", "project.supabase.co", "https://"):
+        with pytest.raises(ConfigurationError, match="https address"):
+            found(url, anon)
+
+
+async def no_key(_token: str) -> Caller:
+    raise AssertionError("no key is asked for")
+
+
 def test_settings(tmp_path: Path) -> None:
     local = settings(tmp_path)
     assert not local.has_accounts
@@ -140,11 +164,9 @@ def test_settings(tmp_path: Path) -> None:
     shared = settings(tmp_path, supabase_url="https://project.supabase.co/")
     assert shared.has_accounts
     shared.require_private(EVERYWHERE, "PROMPTLY_API_HOST")
-    access = bootstrap.token_access(shared)
+    access = bootstrap.token_access(shared, no_key)
     assert access.issuer == "https://project.supabase.co/auth/v1"
     assert access.secret is None and access.keys is not None
     assert not settings(tmp_path, supabase_jwt_secret=SECRET, accounts=False).has_accounts
-    with pytest.raises(ConfigurationError, match="nothing that tokens could be checked with"):
-        bootstrap.token_access(settings(tmp_path, accounts=True))
     with pytest.raises(ConfigurationError, match="under 32 bytes"):
-        bootstrap.token_access(settings(tmp_path, supabase_jwt_secret="short"))
+        bootstrap.token_access(settings(tmp_path, supabase_jwt_secret="short"), no_key)

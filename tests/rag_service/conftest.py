@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 
 from model_pipeline.domain import (
     Claim,
+    Collection,
     DocumentSummary,
     Draft,
     Passage,
@@ -126,8 +127,10 @@ class FakeDocuments:
         self.get_document(document_id)
         del self.stored[document_id]
 
-    def collections(self) -> list[str]:
-        return sorted({summary.collection for summary, _ in self.stored.values()})
+    def visible(self) -> list[Collection]:
+        """A collection is there as long as it has documents: as in a store of one's own."""
+        names = sorted({summary.collection for summary, _ in self.stored.values()})
+        return [Collection(uuid5(NAMESPACE, one), one, "private", "owner") for one in names]
 
 
 async def is_ready() -> None:
@@ -164,6 +167,7 @@ def new_services() -> Iterator[NewServices]:
                     retriever, given.pop("generator", QuotingGenerator()), "release"
                 ),
                 "documents": documents,
+                "collections": documents,
                 "ingest": documents.ingest,
                 "ready": is_ready,
                 "limits": Limits(

@@ -4,7 +4,9 @@ select complete, chunk_id, document_id, source, title, heading_path, content, me
     score, dense_score, lexical_score
 from (
     select set_config('role', %(role)s, true) as role,
-        set_config('request.jwt.claims', %(claims)s, true) as claims, %(k)s::integer as k
+        set_config('request.jwt.claims', %(claims)s, true) as claims,
+        set_config('request.jwt.claim.sub', %(sub)s, true) as sub,
+        %(k)s::integer as k
     offset 0
 ) as who,
     lateral public.search_chunks(

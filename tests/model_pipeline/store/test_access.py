@@ -15,7 +15,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from model_pipeline.domain import Caller, Chunk, Document, SearchMode
 from model_pipeline.errors import NotFound
-from model_pipeline.store.caller import become
+from model_pipeline.store.caller import BECOME, to_settings
 from model_pipeline.store.connect import connection_arguments, open_async_pool, open_pool
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 from model_pipeline.store.retrieval import PgRetriever
@@ -50,7 +50,7 @@ def connected(database: str, name: str | None) -> Iterator[psycopg.Connection[An
     ):
         who = caller(name)
         if who is not None:
-            become(connection, who)
+            connection.execute(BECOME, to_settings(who))
         yield connection
 
 

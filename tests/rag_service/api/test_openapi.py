@@ -17,6 +17,12 @@ EXPECTED = {
     ("get", "/v1/documents/{document_id}"),
     ("delete", "/v1/documents/{document_id}"),
     ("get", "/v1/collections"),
+    ("post", "/v1/collections"),
+    ("patch", "/v1/collections/{collection_id}"),
+    ("delete", "/v1/collections/{collection_id}"),
+    ("get", "/v1/collections/{collection_id}/members"),
+    ("put", "/v1/collections/{collection_id}/members/{user_id}"),
+    ("delete", "/v1/collections/{collection_id}/members/{user_id}"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from model_pipeline.domain import Caller
 from model_pipeline.errors import Unauthorized, Unavailable
 from rag_service.api.tokens import Keys, TokenAccess
+from tests.servers import jwks
+from tests.servers.jwks import KeyServer
 
 SECRET = "a secret of more than thirty-two bytes"
 USER = "5f0c2a1e-0000-4000-8000-000000000001"
@@ -43,51 +42,10 @@ def ask(access: TokenAccess, authorization: str | None) -> Caller:
     return asyncio.run(access(authorization))
 
 
-class KeyServer(ThreadingHTTPServer):
-    """Serves the public keys it is given, and counts how often it was asked."""
-
-    keys: dict[str, Any]
-    asked = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/jwks.json"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: KeyServer
-
-    def do_GET(self) -> None:
-        self.server.asked += 1
-        found = []
-        for kid, key in self.server.keys.items():
-            kind = jwt.algorithms.RSAAlgorithm if is_rsa(key) else jwt.algorithms.ECAlgorithm
-            public = json.loads(kind.to_jwk(key.public_key()))
-            found.append({**public, "kid": kid, "alg": "RS256" if is_rsa(key) else "ES256"})
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"keys": found}).encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def is_rsa(key: Any) -> bool:
-    return isinstance(key, rsa.RSAPrivateKey)
-
-
 @pytest.fixture
 def key_server() -> Iterator[KeyServer]:
-    server = KeyServer(("127.0.0.1", 0), Handler)
-    server.keys = {
-        "curve": ec.generate_private_key(ec.SECP256R1()),
-        "rsa": rsa.generate_private_key(public_exponent=65537, key_size=2048),
-    }
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with jwks.running() as server:
+        yield server
 
 
 def test_without_a_token_one_is_anybody() -> None:
@@ -145,20 +103,7 @@ def test_public_keys(key_server: KeyServer) -> None:
 
 def test_a_public_key_is_no_secret(key_server: KeyServer) -> None:
     """A token signed with the public key's own text, as if it were the shared secret."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    public = key_server.keys["rsa"].public_key()
-    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    signing = jwt.api_jws.PyJWS()
-    header = {"alg": "HS256", "kid": "rsa"}
-
-    class Raw(jwt.algorithms.HMACAlgorithm):
-        def prepare_key(self, key: Any) -> bytes:
-            return bytes(key)
-
-    signing.unregister_algorithm("HS256")
-    signing.register_algorithm("HS256", Raw(Raw.SHA256))
-    token = signing.encode(json.dumps(claims()).encode(), pem, "HS256", header)
+    token = jwks.signed_with_public_key(claims(), key_server.keys["rsa"], "rsa")
     with pytest.raises(Unauthorized, match="algorithm is not accepted"):
         ask(TokenAccess(keys=Keys(key_server.url)), f"Bearer {token}")
     with pytest.raises(Unauthorized, match="not valid"):

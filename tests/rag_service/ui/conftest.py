@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -22,6 +25,7 @@ from playwright.sync_api import Browser, sync_playwright
 from model_pipeline.domain import (
     Answer,
     Citation,
+    Collection,
     DocumentSummary,
     Passage,
     SearchMode,
@@ -195,8 +199,9 @@ class World:
                 return name
         raise NotFound("No such document.")
 
-    def collections(self) -> list[str]:
-        return sorted({one.collection for one in self.documents.values()})
+    def visible(self) -> list[Collection]:
+        names = sorted({one.collection for one in self.documents.values()})
+        return [Collection(uuid5(SPACE, one), one, "private", "owner") for one in names]
 
     def ingest(self, uploads: Sequence[Upload], collection: str) -> IngestReport:
         (upload,) = uploads
@@ -219,7 +224,7 @@ def free_port() -> int:
 @contextmanager
 def serving(world: World, *, port: int | None = None) -> Iterator[str]:
     """The API over `world`, on a port of its own."""
-    services = Services(world, world, world, world.ingest, world.ready)
+    services = Services(world, world, world, world, world.ingest, world.ready)
     port = port or free_port()
     config = uvicorn.Config(create_app(services), port=port, log_level="error", ws="none")
     server = uvicorn.Server(config)
@@ -269,29 +274,53 @@ def serve() -> Callable[..., AbstractContextManager[str]]:
 
 
 @contextmanager
-def _page(api_url: str) -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen(command(api_url, port))
-    address = f"http://127.0.0.1:{port}"
+def started(arguments: list[str], health: str, **options: Any) -> Iterator[None]:
+    """A process, as soon as it answers at `health`; `options` are Popen's."""
+    process = subprocess.Popen(arguments, **options)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
-                if httpx.get(f"{address}/_stcore/health", trust_env=False).is_success:
+                if httpx.get(health, trust_env=False).is_success:
                     break
             except httpx.HTTPError:
                 pass
-            assert process.poll() is None, "the UI stopped by itself"
-            assert time.monotonic() < deadline, "the UI did not start in a minute"
+            assert process.poll() is None, "it stopped by itself"
+            assert time.monotonic() < deadline, "it did not start in two minutes"
             time.sleep(0.1)
-        yield address
+        yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(20)
+
+
+@contextmanager
+def _page(api_url: str, *, sign_in: tuple[str, str] | None = None, **options: Any) -> Iterator[str]:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    arguments = command(api_url, port, sign_in=sign_in)
+    with started(arguments, f"{address}/_stcore/health", **options):
+        yield address
+
+
+@contextmanager
+def _api(database: str, home: Path, **environment: str) -> Iterator[str]:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    given = {"PROMPTLY_DATABASE_URL": database, "PROMPTLY_HOME": str(home), **environment}
+    arguments = [sys.executable, "-m", "promptly", "api", "--port", str(port)]
+    with started(arguments, f"{address}/readyz", env=os.environ | given):
+        yield address
 
 
 @pytest.fixture(scope="session")
-def ui() -> Callable[[str], AbstractContextManager[str]]:
+def promptly_api() -> Callable[..., AbstractContextManager[str]]:
+    """The whole service, over a database, with a home of its own."""
+    return _api
+
+
+@pytest.fixture(scope="session")
+def ui() -> Callable[..., AbstractContextManager[str]]:
     """Serves the UI over the API at the given address."""
     return _page
 

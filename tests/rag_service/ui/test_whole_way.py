@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
 pytestmark = pytest.mark.browser
 
+Serve = Callable[..., AbstractContextManager[str]]
 TEXT = """# Opening hours
 
 The library opens at nine in the morning from Monday to Friday.
@@ -27,31 +23,13 @@ A borrowed book may be kept for four weeks. After that, each day costs twenty ce
 
 
 @pytest.fixture
-def real_api(database: str, tmp_path: Path, unused_address: str) -> Iterator[str]:
-    environment = os.environ | {"PROMPTLY_DATABASE_URL": database, "PROMPTLY_HOME": str(tmp_path)}
-    port = unused_address.rsplit(":", 1)[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "promptly", "api", "--port", port], env=environment
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                if httpx.get(f"{unused_address}/readyz", trust_env=False).is_success:
-                    break
-            except httpx.HTTPError:
-                pass
-            assert process.poll() is None, "the API stopped by itself"
-            assert time.monotonic() < deadline, "the API did not start in two minutes"
-            time.sleep(0.2)
-        yield unused_address
-    finally:
-        process.terminate()
-        process.wait(20)
+def real_api(database: str, tmp_path: Path, promptly_api: Serve) -> Iterator[str]:
+    with promptly_api(database, tmp_path) as address:
+        yield address
 
 
 def test_a_file_added_a_question_and_the_quote_in_its_place(
-    real_api: str, ui: Callable[[str], AbstractContextManager[str]], chromium: Browser
+    real_api: str, ui: Serve, chromium: Browser
 ) -> None:
     with ui(real_api) as address:
         page = chromium.new_page()
