@@ -102,16 +102,23 @@ class PgStore:
     # Collections and the embedder
 
     def ensure_collection(self, name: str) -> UUID:
+        """One of that name that the caller may write to; made, where there is none. Raises
+        InvalidInput, Forbidden for who makes none."""
         require_name(name)
-        with self._connection() as connection:
-            row = connection.execute(WRITABLE, (name,)).fetchone()
-            if row is None:
-                connection.execute(
-                    "insert into collections (name) values (%s) "
-                    "on conflict (owner_id, name) do nothing",
-                    (name,),
-                )
+        try:
+            with self._connection() as connection:
                 row = connection.execute(WRITABLE, (name,)).fetchone()
+                if row is None:
+                    connection.execute(
+                        "insert into collections (name) values (%s) "
+                        "on conflict (owner_id, name) do nothing",
+                        (name,),
+                    )
+                    row = connection.execute(WRITABLE, (name,)).fetchone()
+        except Forbidden as error:
+            raise Forbidden(
+                f"You may write to no collection {name!r}, nor make one: name another, or sign in."
+            ) from error
         assert row is not None
         collection_id: UUID = row[0]
         return collection_id

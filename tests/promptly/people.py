@@ -1,0 +1,141 @@
+"""Three collections, who may do what with them, and the API over them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import httpx
+import jwt
+import psycopg
+from fastapi import FastAPI
+
+from model_pipeline.domain import Chunk, Document
+from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
+from model_pipeline.store.connect import open_pool
+from model_pipeline.store.keys import PgKeys
+from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from tests.servers import jwks
+from tests.servers.jwks import KeyServer
+
+SECRET = "a secret of more than thirty-two bytes"
+PEOPLE = {name: uuid4() for name in ("other", "reader", "editor", "owner", "newcomer")}
+GOOD = ("anonymous", "other", "reader", "key", "editor", "owner")
+BAD = ("expired", "forged", "unsigned", "confused", "expired key", "revoked key", "forged key")
+# Whose they are, who may see them, and the word that nobody else may read.
+COLLECTIONS = {
+    "private": (uuid4(), "owner", {"reader", "key", "editor", "owner"}, "xanadu"),
+    "public": (uuid4(), "owner", set(GOOD), "ytterbium"),
+    "theirs": (uuid4(), "other", {"other"}, "zanzibar"),
+}
+WORDS = {name: word for name, (_, _, _, word) in COLLECTIONS.items()}
+NOWHERE = uuid4()
+
+
+def document_id(collection: str) -> UUID:
+    return uuid5(COLLECTIONS[collection][0], f"{collection}/kettle")
+
+
+@dataclass
+class Service:
+    """The API in this process, over a real database; `ask` may be called from any thread."""
+
+    app: FastAPI
+    client: httpx.AsyncClient
+    loop: asyncio.AbstractEventLoop
+    tokens: dict[str, str]
+    database: str
+    embedder: OnnxEmbedder
+    vectors: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, who: str, method: str, url: str, **more: Any) -> httpx.Response:
+        reply: httpx.Response = self.wait(self.asking(who, method, {"url": url, **more}))
+        return reply
+
+    async def asking(self, who: str, method: str, request: dict[str, Any]) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who in self.tokens else {}
+        return await self.client.request(method, headers=headers, **request)
+
+    def wait(self, asking: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(asking, self.loop).result(60)
+
+    def put(self, collection: str, texts: dict[str, str]) -> None:
+        with open_pool(self.database, min_size=1, max_size=1) as pool:
+            store = PgStore(pool)
+            store.register_embedder(self.embedder.name, self.embedder.dimensions)
+            batch = [
+                EmbeddedDocument(
+                    Document(source, "", text), "h", "o", [Chunk(0, 0, len(text), text)],
+                    self.vector(text),
+                )
+                for source, text in texts.items()
+            ]  # fmt: skip
+            store.replace_documents(COLLECTIONS[collection][0], batch)
+
+    def vector(self, text: str) -> Any:
+        if text not in self.vectors:
+            self.vectors[text] = self.embedder.embed([text])
+        return self.vectors[text]
+
+    def reset(self) -> None:
+        """The three collections as they were at first, and no others."""
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute("delete from collections")
+            for name, (collection, owner, _, _) in COLLECTIONS.items():
+                connection.execute(
+                    "insert into collections (collection_id, name, owner_id, visibility) "
+                    "values (%s, %s, %s, %s)",
+                    (
+                        collection, name, PEOPLE[owner],
+                        "public" if name == "public" else "private",
+                    ),
+                )  # fmt: skip
+            for name in ("private", "public"):
+                for who in ("reader", "editor", "key"):
+                    connection.execute(
+                        "insert into members (collection_id, user_id, role) values (%s, %s, %s)",
+                        (
+                            COLLECTIONS[name][0],
+                            PEOPLE[who],
+                            "editor" if who == "editor" else "reader",
+                        ),
+                    )
+        for name, word in WORDS.items():
+            self.put(name, {f"{name}/kettle": f"The kettle is of {word}. It boils the water."})
+
+
+def tokens(server: KeyServer, database: str) -> dict[str, str]:
+    def signed(who: str, key: Any = None, algorithm: str = "RS256", **changes: Any) -> str:
+        claims = {
+            "sub": str(PEOPLE[who]), "role": "authenticated", "aud": "authenticated",
+            "exp": time.time() + 3600,
+        } | changes  # fmt: skip
+        rsa = server.keys["rsa"]
+        if algorithm == "confused":
+            return jwks.signed_with_public_key(claims, rsa, "rsa")
+        headers = {"kid": "rsa"}
+        return jwt.encode(claims, rsa if key is None else key, algorithm, headers=headers)
+
+    made = {who: signed(who) for who in ("other", "reader", "editor", "owner")}
+    made |= {
+        "expired": signed("owner", exp=time.time() - 60),
+        "forged": signed("owner", "another secret of thirty-two bytes!!", "HS256"),
+        "unsigned": signed("owner", "", "none"),
+        "confused": signed("owner", algorithm="confused"),
+    }
+    with open_pool(database, min_size=1, max_size=1) as pool:
+        PgStore(pool).ensure_collection("any")
+        keys = PgKeys(pool)
+        for name in ("key", "expired key", "revoked key"):
+            key, made[name] = keys.create(name, {"any": "reader"}, lifetime=timedelta(days=1))
+            PEOPLE[name] = key.key_id
+            if name == "revoked key":
+                keys.revoke(key.key_id)
+    made["forged key"] = made["key"][:-64] + "0" * 64
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("update service_keys set expires_at = now() where name = 'expired key'")
+    return made
