@@ -17,7 +17,7 @@ from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits
 from model_pipeline.documents.read import is_container, read
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Document, Embedder
-from model_pipeline.errors import UnreadableDocument
+from model_pipeline.errors import EmbedderMismatch, UnreadableDocument
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 
 # A batch is closed at whichever comes first; one larger document is a batch of its own.
@@ -64,17 +64,21 @@ class Seen:
         return True
 
 
+Follow = Callable[[], tuple[Embedder, Splitter]]
 Item = tuple[Document, str]  # a document and the origin it was found under
 Progress = Callable[[IngestSummary], None]
 
 
 class Ingest:
-    """One way in for the command line, the API and the worker."""
+    """One way in for the command line, the API and the worker. `follow` gives the embedder that
+    the store was switched to, with its splitter; without it a switch is an EmbedderMismatch."""
 
-    def __init__(self, store: PgStore, embedder: Embedder, splitter: Splitter) -> None:
+    def __init__(
+        self, store: PgStore, embedder: Embedder, splitter: Splitter, follow: Follow | None = None
+    ) -> None:
         self._store = store
-        self._embedder = embedder
-        self._splitter = splitter
+        self._using = (embedder, splitter)
+        self._follow = follow
 
     def run(
         self,
@@ -115,7 +119,7 @@ class Ingest:
         seen: Seen | None = None,
     ) -> IngestSummary:
         started = time.perf_counter()
-        self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
+        self._register()
         collection_id = self._store.ensure_collection(collection)
         seen = seen or Seen()
         failures: list[tuple[str, str]] = []
@@ -123,12 +127,15 @@ class Ingest:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-write") as writer:
             writing: Future[None] | None = None
             for batch in _batches(_documents(found, fields, limits, seen, failures)):
-                prepared, counts = self._prepare(collection_id, batch, seen)
+                using = self._using
+                prepared, counts = self._prepare(collection_id, batch, seen, using)
                 if writing is not None:
                     writing.result()
                 writing = None
                 if prepared:
-                    writing = writer.submit(self._store.replace_documents, collection_id, prepared)
+                    writing = writer.submit(
+                        self._write, collection_id, batch, seen, prepared, using[0]
+                    )
                 summary = _add(summary, counts, failures, started)
                 progress(summary)
             if writing is not None:
@@ -142,18 +149,62 @@ class Ingest:
         """Remove these documents; returns how many there were."""
         return self._store.remove_sources(self._store.ensure_collection(collection), list(sources))
 
+    def _register(self) -> None:
+        embedder, _ = self._using
+        try:
+            self._store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
+        except EmbedderMismatch as error:
+            self._switch(embedder, error)
+            embedder, _ = self._using
+            self._store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
+
+    def _switch(self, before: Embedder, error: EmbedderMismatch) -> None:
+        """Take the embedder that the store was switched to; raises `error` where it was not."""
+        if self._using[0].name != before.name:
+            return  # taken by another batch
+        using = self._follow() if self._follow else self._using
+        if using[0].name == before.name:
+            raise error
+        self._using = using
+
+    def _write(
+        self,
+        collection_id: UUID,
+        batch: Sequence[Item],
+        seen: Seen,
+        prepared: Sequence[EmbeddedDocument],
+        embedder: Embedder,
+    ) -> None:
+        try:
+            self._store.replace_documents(
+                collection_id, prepared, made_by=(embedder.name, embedder.dimensions)
+            )
+        except EmbedderMismatch as error:
+            self._switch(embedder, error)
+            using = self._using
+            prepared, _ = self._prepare(collection_id, batch, seen, using)
+            self._store.replace_documents(
+                collection_id, prepared, made_by=(using[0].name, using[0].dimensions)
+            )
+
     def _prepare(
-        self, collection_id: UUID, batch: Sequence[Item], seen: Seen
+        self,
+        collection_id: UUID,
+        batch: Sequence[Item],
+        seen: Seen,
+        using: tuple[Embedder, Splitter],
     ) -> tuple[list[EmbeddedDocument], IngestSummary]:
         """Split and embed the documents of a batch that are new or changed."""
+        embedder, splitter = using
         stored = self._store.content_hashes(collection_id, [doc.source for doc, _ in batch])
         fresh = [
             (document, origin, digest)
             for document, origin in batch
-            if stored.get(document.source) != (digest := self._hash(document))
+            if stored.get(document.source)
+            != (digest := f"{splitter.version}:{document.content_hash()}")
         ]
-        split = [self._splitter.split(document) for document, _, _ in fresh]
-        vectors = self._embedder.embed(
+        split = [splitter.split(document) for document, _, _ in fresh]
+        vectors = embedder.embed(
             [
                 chunk.text_to_embed(document.title)
                 for (document, _, _), chunks in zip(fresh, split, strict=True)
@@ -173,9 +224,6 @@ class Ingest:
             unchanged=len(batch) - len(fresh),
             chunks=at,
         )
-
-    def _hash(self, document: Document) -> str:
-        return f"{self._splitter.version}:{document.content_hash()}"
 
     def _remove_vanished(self, collection_id: UUID, seen: Seen) -> int:
         vanished = [

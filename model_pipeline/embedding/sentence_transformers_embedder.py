@@ -38,6 +38,10 @@ class SentenceTransformersEmbedder:
         return self._name
 
     @property
+    def spec(self) -> str:
+        return self._name
+
+    @property
     def dimensions(self) -> int:
         return int(self._model.get_embedding_dimension())
 
