@@ -329,10 +329,10 @@ def standby_status(conninfo: str) -> StandbyStatus:
         return look(connection)
 
 
-def look(connection: psycopg.Connection[Any]) -> StandbyStatus:
-    """Reads every chunk where there is a standby."""
+def look(connection: psycopg.Connection[Any], *, counting: bool = True) -> StandbyStatus:
+    """Where there is a standby, `counting` reads every chunk."""
     column, index, running, since = _catalog(connection)
-    chunks, missing = _counts(connection) if column else (0, 0)
+    chunks, missing = _counts(connection) if column and counting else (0, 0)
     known = {one.state == "active": one for one in stored_embedders(connection)}
     return StandbyStatus(
         known.get(True), known.get(False), since, column, index, chunks, chunks - missing, running

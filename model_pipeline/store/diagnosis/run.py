@@ -30,6 +30,7 @@ CHECKS: tuple[tuple[Look, Mend | None], ...] = (
     (schema.rights, None),
     (contents.store, None),
     (contents.vectors, None),
+    (contents.switch, None),
     (contents.orphans, contents.mend_orphans),
     (contents.statistics, contents.mend_statistics),
     (contents.planner_statistics, contents.mend_planner_statistics),

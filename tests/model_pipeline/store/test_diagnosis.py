@@ -221,7 +221,7 @@ def test_another_embedder(filled: str) -> None:
         one for one in diagnose(filled, embedder=("other", 384), fix=True) if one.state != "ok"
     ]
     assert (found.name, found.state, found.fixable) == ("vectors", "error", False)
-    assert "were made by test, and other is set: set PROMPTLY_EMBEDDER back" in found.detail
+    assert "were made by test, and other is set: unset PROMPTLY_EMBEDDER" in found.detail
     execute(filled, "update embedder set dimensions = 3")
     assert "takes 384 dimensions, and test makes 3" in unwell(filled)["vectors"].detail
     execute(filled, "delete from embedder")
