@@ -33,8 +33,8 @@ class SentenceTransformersEmbedder:
             raise ConfigurationError(
                 f"The embedding model {model!r} cannot be loaded: {reason}"
             ) from error
-        # One of its own to count with: a tokenizer whose settings change while another thread uses it
-        # fails. The model's are set by the first text, and stay.
+        # One of its own to count with: a tokenizer fails where its settings change while another
+        # thread uses it. The model's are set by the first text, and stay.
         self._counting: Any = copy.deepcopy(self._model.tokenizer)
         self.embed([""])
         self._name = f"sentence-transformers:{model}" + (f"@{revision}" if revision else "")

@@ -227,6 +227,8 @@ def test_a_service_answers_and_takes_documents_all_the_while(
             answer = await post("/v1/answers", question="What colour is the tent?")
             assert len(answer["passages"]) == 5
 
+        for number in range(2000, 2005):
+            await post("/v1/documents", source=f"{number}.md", text=f"Kettle {number} is new.")
         for number in range(10):
             await ask(number)
         switch = asyncio.create_task(
