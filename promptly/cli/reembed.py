@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from model_pipeline import reembed as switching
-from model_pipeline.embedding.factory import SENTENCE_TRANSFORMERS
+from model_pipeline.embedding.factory import SENTENCE_TRANSFORMERS, require_spec
 from model_pipeline.reembed import Reembed, Reembedded, ReembedProgress
 from model_pipeline.store.standby import standby_status
 from promptly import bootstrap
@@ -42,6 +42,7 @@ def reembed(context: typer.Context, model: ModelOption = None, as_json: JsonFlag
         return
     if model is None:
         raise typer.BadParameter("name the new embedder", param_hint="--model")
+    require_spec(model)
     settings = read_settings()
     be_interruptible()
     with bootstrap.database(settings) as conninfo:

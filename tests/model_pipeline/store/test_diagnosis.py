@@ -13,10 +13,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from model_pipeline.errors import Unavailable
+from model_pipeline.reembed import cancel, confirm
+from model_pipeline.store import standby
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.diagnosis import Finding, contents, diagnose, schema, server
 from model_pipeline.store.diagnosis.verdict import Subject
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.standby import alone
 
 MakeDocument = Callable[..., EmbeddedDocument]
 EMBEDDER = ("test", 384)
@@ -131,6 +134,38 @@ def test_row_level_security(filled: str) -> None:
     execute(filled, "alter table chunks disable row level security")
     mended = mend_and_see(filled, "row level security", "off on chunks, so that")
     assert mended == "switched on for chunks"
+
+
+def test_a_switch_to_another_embedder(filled: str) -> None:
+    """Each state of it, made by hand."""
+    column = "alter table chunks add column embedding_standby extensions.halfvec(8)"
+    execute(filled, column)
+    assert "its column" in unwell(filled)["switch"].detail
+    execute(
+        filled,
+        "alter table chunks drop column embedding_standby",
+        "insert into embedder (name, dimensions, state) values ('other', 8, 'next')",
+    )
+    assert "`promptly reembed cancel` clears it away" in unwell(filled)["switch"].detail
+    cancel(filled)
+    assert unwell(filled) == {}
+
+    execute(
+        filled,
+        column,
+        "insert into embedder (name, dimensions, spec, state) values ('other', 8, 'it', 'next')",
+    )
+    assert "`promptly reembed --model it` goes on" in unwell(filled)["switch"].detail
+    with alone(filled):
+        assert unwell(filled) == {}
+    execute(filled, "update embedder set state = 'previous' where not active")
+    assert "The index over the vectors of other is missing" in unwell(filled)["switch"].detail
+    execute(filled, f"create index {standby.INDEX} {standby.DEFINITION}")
+    assert unwell(filled) == {}
+    execute(filled, "update embedder set registered_at = now() - interval '8 days'")
+    assert "8 days ago and is not confirmed" in unwell(filled)["switch"].detail
+    confirm(filled)
+    assert unwell(filled) == {}
 
 
 @pytest.mark.parametrize("name", ["chunks_embedding", "documents_metadata"])
