@@ -245,6 +245,11 @@ class Embedder(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def spec(self) -> str:
+        """What opens it, as PROMPTLY_EMBEDDER has it."""
+        ...
+
+    @property
     def dimensions(self) -> int: ...
     @property
     def max_tokens(self) -> int:

@@ -17,7 +17,7 @@ from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits
 from model_pipeline.documents.read import is_container, read
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Document, Embedder
-from model_pipeline.errors import UnreadableDocument
+from model_pipeline.errors import EmbedderMismatch, UnreadableDocument
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 
 # A batch is closed at whichever comes first; one larger document is a batch of its own.
@@ -64,17 +64,22 @@ class Seen:
         return True
 
 
+Using = tuple[Embedder, Splitter]
+Follow = Callable[[], Using]
 Item = tuple[Document, str]  # a document and the origin it was found under
 Progress = Callable[[IngestSummary], None]
 
 
 class Ingest:
-    """One way in for the command line, the API and the worker."""
+    """One way in for the command line, the API and the worker. `follow` gives the embedder that
+    the store was switched to, with its splitter; without it a switch is an EmbedderMismatch."""
 
-    def __init__(self, store: PgStore, embedder: Embedder, splitter: Splitter) -> None:
+    def __init__(
+        self, store: PgStore, embedder: Embedder, splitter: Splitter, follow: Follow | None = None
+    ) -> None:
         self._store = store
-        self._embedder = embedder
-        self._splitter = splitter
+        self.using = (embedder, splitter)
+        self._follow = follow
 
     def run(
         self,
@@ -115,7 +120,7 @@ class Ingest:
         seen: Seen | None = None,
     ) -> IngestSummary:
         started = time.perf_counter()
-        self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
+        self.register()
         collection_id = (
             collection
             if isinstance(collection, UUID)
@@ -127,12 +132,15 @@ class Ingest:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-write") as writer:
             writing: Future[None] | None = None
             for batch in _batches(_documents(found, fields, limits, seen, failures)):
-                prepared, counts = self._prepare(collection_id, batch, seen)
+                using = self.using
+                prepared, counts = self._prepare(collection_id, batch, seen, using)
                 if writing is not None:
                     writing.result()
                 writing = None
                 if prepared:
-                    writing = writer.submit(self._store.replace_documents, collection_id, prepared)
+                    writing = writer.submit(
+                        self._write, collection_id, batch, seen, prepared, using[0]
+                    )
                 summary = _add(summary, counts, failures, started)
                 progress(summary)
             if writing is not None:
@@ -146,17 +154,61 @@ class Ingest:
         """Remove these documents; returns how many there were."""
         return self._store.remove_sources(self._store.ensure_collection(collection), list(sources))
 
+    def register(self) -> None:
+        """Note in the store whose vectors are written. Raises EmbedderMismatch."""
+        embedder, _ = self.using
+        try:
+            self._store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
+        except EmbedderMismatch as error:
+            self.switch(embedder, error)
+            embedder, _ = self.using
+            self._store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
+
+    def switch(self, before: Embedder, error: EmbedderMismatch) -> None:
+        """Take the embedder that the store was switched to; raises `error` where it was not."""
+        if self.using[0].name != before.name:
+            return  # taken by another batch
+        using = self._follow() if self._follow else self.using
+        if using[0].name == before.name:
+            raise error
+        self.using = using
+
+    def _write(
+        self,
+        collection_id: UUID,
+        batch: Sequence[Item],
+        seen: Seen,
+        prepared: Sequence[EmbeddedDocument],
+        embedder: Embedder,
+    ) -> None:
+        try:
+            self._store.replace_documents(
+                collection_id, prepared, made_by=(embedder.name, embedder.dimensions)
+            )
+        except EmbedderMismatch as error:
+            self.switch(embedder, error)
+            using = self.using
+            prepared, _ = self._prepare(collection_id, batch, seen, using)
+            self._store.replace_documents(
+                collection_id, prepared, made_by=(using[0].name, using[0].dimensions)
+            )
+
     def _prepare(
-        self, collection_id: UUID, batch: Sequence[Item], seen: Seen
+        self,
+        collection_id: UUID,
+        batch: Sequence[Item],
+        seen: Seen,
+        using: Using,
     ) -> tuple[list[EmbeddedDocument], IngestSummary]:
         """Split and embed the documents of a batch that are new or changed."""
+        _, splitter = using
         stored = self._store.content_hashes(collection_id, [doc.source for doc, _ in batch])
         fresh = [
             (document, origin)
             for document, origin in batch
-            if stored.get(document.source) != self._hash(document)
+            if stored.get(document.source) != _hash(document, splitter)
         ]
-        prepared = self.embed(fresh)
+        prepared = embed(fresh, using)
         for document, _ in fresh:
             seen.written[document.source] = "changed" if document.source in stored else "new"
         changed = sum(document.source in stored for document, _ in fresh)
@@ -167,26 +219,6 @@ class Ingest:
             chunks=sum(len(item.chunks) for item in prepared),
         )
 
-    def embed(self, items: Sequence[Item]) -> list[EmbeddedDocument]:
-        """Split and embed documents, together."""
-        split = [self._splitter.split(document) for document, _ in items]
-        vectors = self._embedder.embed(
-            [
-                chunk.text_to_embed(document.title)
-                for (document, _), chunks in zip(items, split, strict=True)
-                for chunk in chunks
-            ]
-        )
-        prepared, at = [], 0
-        for (document, origin), chunks in zip(items, split, strict=True):
-            rows = vectors[at : at + len(chunks)]
-            prepared.append(EmbeddedDocument(document, self._hash(document), origin, chunks, rows))
-            at += len(chunks)
-        return prepared
-
-    def _hash(self, document: Document) -> str:
-        return f"{self._splitter.version}:{document.content_hash()}"
-
     def _remove_vanished(self, collection_id: UUID, seen: Seen) -> int:
         vanished = [
             source
@@ -194,6 +226,29 @@ class Ingest:
             for source in self._store.sources_from(collection_id, origin) - seen.sources[origin]
         ]
         return self._store.remove_sources(collection_id, vanished)
+
+
+def embed(items: Sequence[Item], using: Using) -> list[EmbeddedDocument]:
+    """Split and embed documents, together."""
+    embedder, splitter = using
+    split = [splitter.split(document) for document, _ in items]
+    vectors = embedder.embed(
+        [
+            chunk.text_to_embed(document.title)
+            for (document, _), chunks in zip(items, split, strict=True)
+            for chunk in chunks
+        ]
+    )
+    prepared, at = [], 0
+    for (document, origin), chunks in zip(items, split, strict=True):
+        rows = vectors[at : at + len(chunks)]
+        prepared.append(EmbeddedDocument(document, _hash(document, splitter), origin, chunks, rows))
+        at += len(chunks)
+    return prepared
+
+
+def _hash(document: Document, splitter: Splitter) -> str:
+    return f"{splitter.version}:{document.content_hash()}"
 
 
 def _documents(

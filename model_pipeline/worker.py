@@ -17,15 +17,16 @@ from typing import Literal
 from model_pipeline.documents.found import Failed, FieldNames, ReadLimits, from_text
 from model_pipeline.documents.read import read
 from model_pipeline.documents.sources import find
-from model_pipeline.domain import Document
+from model_pipeline.domain import Document, Embedder
 from model_pipeline.errors import (
     Conflict,
+    EmbedderMismatch,
     InvalidInput,
     PromptlyError,
     Unavailable,
     UnreadableDocument,
 )
-from model_pipeline.ingest import Ingest, IngestSummary
+from model_pipeline.ingest import Ingest, IngestSummary, embed
 from model_pipeline.store.pg_store import EmbeddedDocument
 from model_pipeline.store.queue import (
     MAX_ATTEMPTS,
@@ -45,6 +46,14 @@ LOOK_S = 5.0  # between looks for what nobody told of: due retries, leases that 
 PROGRESS_S = 0.5
 LONGEST_PAUSE_S = 30.0
 SHOWN_FAILURES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Documents ready to be stored, and the embedder that made their vectors."""
+
+    done: Sequence[tuple[IndexJob, EmbeddedDocument]]
+    embedder: Embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +170,7 @@ class Worker:
                 with suppress(Unavailable):
                     writing.result()
 
-    def _prepare(self, batch: Sequence[IndexJob]) -> list[tuple[IndexJob, EmbeddedDocument]]:
+    def _prepare(self, batch: Sequence[IndexJob]) -> Prepared | None:
         """What can be embedded of a batch; the rest is ended or failed."""
         readable: list[tuple[IndexJob, Document]] = []
         for job in batch:
@@ -174,23 +183,34 @@ class Worker:
                     readable.append((job, _document(job)))
                 except UnreadableDocument as error:
                     self._fail(job, job.source, error.message, retry=False)
-        if not readable:
-            return []
-        try:
-            made = self._ingest.embed([(document, job.origin) for job, document in readable])
-        except Exception as error:  # whatever an embedder raises: the queue keeps the reason
-            self._fail_all([job for job, _ in readable], error)
-            return []
-        return [(job, item) for (job, _), item in zip(readable, made, strict=True)]
+        return self._embed(readable) if readable else None
 
-    def _write(self, prepared: Sequence[tuple[IndexJob, EmbeddedDocument]]) -> None:
+    def _embed(self, readable: Sequence[tuple[IndexJob, Document]]) -> Prepared | None:
+        using = self._ingest.using
+        jobs = [job for job, _ in readable]
         try:
-            count = self._queue.write_chunks(prepared)
+            made = embed([(document, job.origin) for job, document in readable], using)
+        except Exception as error:  # whatever an embedder raises: the queue keeps the reason
+            self._fail_all(jobs, error)
+            return None
+        return Prepared(list(zip(jobs, made, strict=True)), using[0])
+
+    def _write(self, prepared: Prepared) -> None:
+        """Raises EmbedderMismatch where the embedder is another and cannot be followed."""
+        by = prepared.embedder
+        try:
+            count = self._queue.write_chunks(prepared.done, made_by=(by.name, by.dimensions))
+        except EmbedderMismatch as error:
+            self._ingest.switch(by, error)
+            again = self._embed([(job, item.document) for job, item in prepared.done])
+            if again is not None:
+                self._write(again)
+            return
         except InvalidInput as error:
-            self._fail_all([job for job, _ in prepared], error)
+            self._fail_all([job for job, _ in prepared.done], error)
             return
         if count:
-            self._tell(Worked("indexed", prepared[0][0].source, count))
+            self._tell(Worked("indexed", prepared.done[0][0].source, count))
 
     def _fail_all(self, jobs: Sequence[IndexJob], error: Exception) -> None:
         """Of several it is not known whose fault it was: each is tried again alone."""

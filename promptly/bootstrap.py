@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -11,12 +12,14 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import jwt
+import structlog
 
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Caller, Embedder
-from model_pipeline.embedding.factory import open_embedder
-from model_pipeline.errors import ConfigurationError
+from model_pipeline.embedding.factory import DEFAULT, open_embedder, require_spec
+from model_pipeline.errors import ConfigurationError, PromptlyError
+from model_pipeline.in_use import InUse
 from model_pipeline.ingest import Ingest
 from model_pipeline.store.collections import PgCollections
 from model_pipeline.store.connect import open_async_pool, open_pool
@@ -40,6 +43,8 @@ from rag_service.api.tokens import Keys, TokenAccess
 from rag_service.generate.extractive import Extractive
 from rag_service.retrieve import Retriever
 
+log = structlog.get_logger()
+FOLLOW_EVERY_S = 3.0
 # As HS256 asks (RFC 7518, 3.2).
 SHORTEST_SECRET = 32
 
@@ -58,7 +63,13 @@ def database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def store(settings: Settings) -> Iterator[PgStore]:
-    with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=4) as pool:
+    with database(settings) as conninfo, open_store(conninfo) as documents:
+        yield documents
+
+
+@contextmanager
+def open_store(conninfo: str) -> Iterator[PgStore]:
+    with open_pool(conninfo, min_size=1, max_size=4) as pool:
         yield PgStore(pool)
 
 
@@ -68,8 +79,20 @@ def keys(settings: Settings) -> Iterator[PgKeys]:
         yield PgKeys(pool)
 
 
-def embedder(settings: Settings) -> Embedder:
-    return open_embedder(settings.embedder, cache_dir=settings.cache_dir, threads=settings.threads)
+def embedder(settings: Settings, spec: str) -> Embedder:
+    return open_embedder(spec, cache_dir=settings.cache_dir, threads=settings.threads)
+
+
+def in_use(settings: Settings, documents: PgStore) -> InUse:
+    """The store's embedder, as it changes; the one that is set, for a store without."""
+    otherwise = settings.embedder or DEFAULT
+    require_spec(otherwise)
+    embedders = InUse(documents.embedders, partial(embedder, settings), otherwise=otherwise)
+    if settings.embedder not in (None, embedders.current.spec):
+        log.warning(
+            "PROMPTLY_EMBEDDER_not_used", set=settings.embedder, in_use=embedders.current.spec
+        )
+    return embedders
 
 
 def splitter(embedder: Embedder) -> Splitter:
@@ -78,64 +101,75 @@ def splitter(embedder: Embedder) -> Splitter:
 
 @contextmanager
 def ingesting(settings: Settings) -> Iterator[Ingest]:
+    """With the embedder that is set, or else whichever the store has, also after a switch."""
     with store(settings) as documents:
-        encoder = embedder(settings)
-        yield Ingest(documents, encoder, splitter(encoder))
+        if settings.embedder:
+            encoder = embedder(settings, settings.embedder)
+            yield Ingest(documents, encoder, splitter(encoder))
+        else:
+            yield _ingest(documents, in_use(settings, documents))
+
+
+def _ingest(documents: PgStore, embedders: InUse) -> Ingest:
+    def follow() -> tuple[Embedder, Splitter]:
+        encoder = embedders.follow()
+        return encoder, splitter(encoder)
+
+    return Ingest(documents, embedders.current, splitter(embedders.current), follow)
 
 
 @contextmanager
 def working(settings: Settings, *, tell: Callable[[Worked], None]) -> Iterator[Worker]:
-    encoder = embedder(settings)
     with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=6) as pool:
         documents = PgStore(pool)
-        documents.register_embedder(encoder.name, encoder.dimensions)
-        yield Worker(
-            PgQueue(pool, documents, uuid4()),
-            News(conninfo),
-            Ingest(documents, encoder, splitter(encoder)),
-            tell=tell,
-        )
+        ingest = _ingest(documents, in_use(settings, documents))
+        ingest.register()
+        yield Worker(PgQueue(pool, documents, uuid4()), News(conninfo), ingest, tell=tell)
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
     """What a question needs, from the embedder to the answer."""
 
-    embedder: Embedder
+    embedders: InUse
     retriever: Retriever
     answerer: Answerer
     store: PgRetriever
     acting_for: Callable[[Caller | None], tuple[Retriever, Answerer]]
+    """For one request: they keep to the embedder that is in use when they are made."""
     key_check: KeyCheck
 
 
 @asynccontextmanager
-async def answering(settings: Settings, conninfo: str) -> AsyncIterator[Answering]:
+async def answering(
+    settings: Settings, conninfo: str, documents: PgStore
+) -> AsyncIterator[Answering]:
     if settings.generator != "extractive":
         raise ConfigurationError(
             f"PROMPTLY_GENERATOR is {settings.generator!r}, but this version has only 'extractive'."
         )
-    encoder = embedder(settings)
+    embedders = in_use(settings, documents)
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor:
         async with open_async_pool(conninfo, min_size=1, max_size=settings.pool_size) as pool:
-            generator = Extractive(encoder, executor)
-            release = f"{generator.name}/{encoder.name}"
 
             def acting_for(caller: Caller | None) -> tuple[Retriever, Answerer]:
-                retriever = Retriever(encoder, PgRetriever(pool, caller), executor)
+                encoder = embedders.current
+                store = PgRetriever(pool, caller)
+                retriever = Retriever(encoder, store, executor, embedders.follow)
+                generator = Extractive(encoder, executor)
+                release = f"{generator.name}/{encoder.name}"
                 return retriever, Answerer(retriever, generator, release_id=release)
 
             yield Answering(
-                encoder, *acting_for(None), PgRetriever(pool), acting_for, KeyCheck(pool)
+                embedders, *acting_for(None), PgRetriever(pool), acting_for, KeyCheck(pool)
             )
 
 
 @asynccontextmanager
 async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]:
     """Everything the HTTP API needs, open for as long as it serves."""
-    async with answering(settings, conninfo) as parts:
-        with open_pool(conninfo, min_size=1, max_size=4) as pool:
-            splits = splitter(parts.embedder)
+    with open_pool(conninfo, min_size=1, max_size=4) as pool:
+        async with answering(settings, conninfo, PgStore(pool)) as parts:
             limits = Limits(
                 upload_bytes=settings.upload_bytes,
                 request_timeout_s=settings.request_timeout_s,
@@ -155,14 +189,33 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
                     answerer=answerer,
                     documents=documents,
                     collections=PgCollections(pool, caller),
-                    ingest=partial(_ingest_uploads, Ingest(documents, parts.embedder, splits)),
+                    ingest=partial(_ingest_uploads, documents, parts.embedders),
                     ready=parts.store.ping,
                     limits=limits,
                     authenticate=authenticate,
                     bound_to=bound_to,
                 )
 
-            yield bound_to(None)
+            following = asyncio.create_task(_follow_switches(parts.embedders))
+            try:
+                yield bound_to(None)
+            finally:
+                following.cancel()
+
+
+async def _follow_switches(embedders: InUse) -> None:
+    """Open the embedder that the store may be switched to before it is, so that no request waits
+    for it to load."""
+    told = ""
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY_S)
+        try:
+            await asyncio.to_thread(embedders.prepare)
+            told = ""
+        except PromptlyError as error:
+            if error.message != told:  # once, not every few seconds
+                log.warning("embedder_not_opened", reason=error.message)
+            told = error.message
 
 
 def token_access(settings: Settings, key_check: Callable[[str], Awaitable[Caller]]) -> TokenAccess:
@@ -215,12 +268,14 @@ def _role(key: str) -> object:
         return None
 
 
-def _ingest_uploads(ingest: Ingest, uploads: Sequence[Upload], collection: str) -> IngestReport:
+def _ingest_uploads(
+    documents: PgStore, embedders: InUse, uploads: Sequence[Upload], collection: str
+) -> IngestReport:
     found = [
         from_text(one.name, one.content, title=one.title, metadata=one.metadata)
         if one.text
         else from_bytes(one.name, one.content)
         for one in uploads
     ]
-    summary = ingest.run_found(found, collection=collection)
+    summary = _ingest(documents, embedders).run_found(found, collection=collection)
     return IngestReport(summary.new, summary.changed, summary.unchanged, summary.failures)

@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     """Everything Promptly writes: the embedded database, the embedder's cache, logs."""
     database_url: str | None = None
     """A Postgres URL; unset means the embedded server under `home`."""
-    embedder: str = "onnx:all-MiniLM-L6-v2"
+    embedder: str | None = None
+    """Unset means the one that made the stored vectors, in an empty store onnx:all-MiniLM-L6-v2."""
     generator: str = "extractive"
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Threads that one embedding call may use."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from model_pipeline.domain import Embedder, SearchMode, SearchResult
-from model_pipeline.errors import InvalidInput, TooLarge
+from model_pipeline.errors import EmbedderMismatch, InvalidInput, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,16 +34,25 @@ class Store(Protocol):
         mode: SearchMode,
         collection: str | None,
         filter: Mapping[str, Any] | None,
+        embedder: str | None,
     ) -> SearchResult: ...
 
 
 class Retriever:
-    """`executor` bounds how many embeddings run at once."""
+    """`executor` bounds how many embeddings run at once. `follow` opens the embedder that the store
+    was switched to, in a thread; without it a switch is an EmbedderMismatch."""
 
-    def __init__(self, embedder: Embedder, store: Store, executor: Executor) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: Store,
+        executor: Executor,
+        follow: Callable[[], Embedder] | None = None,
+    ) -> None:
         self._embedder = embedder
         self._store = store
         self._executor = executor
+        self._follow = follow
 
     async def retrieve(
         self,
@@ -66,30 +75,48 @@ class Retriever:
         if diversity is not None and not 0 <= diversity <= 1:
             raise InvalidInput(f"diversity is {diversity}: give a number from 0 to 1.")
         started = time.perf_counter()
-        vector = None
-        if mode != "lexical" or diversity:
-            vector = (await self._embed([text]))[0]
-        embedded = time.perf_counter()
-        result = await self._store.search(
-            text=text,
-            vector=vector,
-            k=min(MAX_K, 3 * k) if diversity else k,
-            mode=mode,
-            collection=collection,
-            filter=filter,
-        )
+        spent = 0.0
+
+        async def search(embedder: Embedder) -> tuple[NDArray[np.float32] | None, SearchResult]:
+            nonlocal spent
+            asked = time.perf_counter()
+            vector = None
+            if mode != "lexical" or diversity:
+                vector = (await self._embed(embedder, [text]))[0]
+            spent += time.perf_counter() - asked
+            return vector, await self._store.search(
+                text=text,
+                vector=vector,
+                k=min(MAX_K, 3 * k) if diversity else k,
+                mode=mode,
+                collection=collection,
+                filter=filter,
+                embedder=embedder.name,
+            )
+
+        embedder = self._embedder
+        try:
+            vector, result = await search(embedder)
+        except EmbedderMismatch:
+            if self._follow is None:
+                raise
+            embedder = self._embedder = await asyncio.to_thread(self._follow)
+            try:
+                vector, result = await search(embedder)
+            except EmbedderMismatch as error:
+                raise Unavailable("The embedder is just being switched: ask again.") from error
         passages = result.passages
         if diversity and vector is not None and passages:
-            vectors = await self._embed([passage.content for passage in passages])
+            vectors = await self._embed(embedder, [passage.content for passage in passages])
             order = maximal_marginal_relevance(vector, vectors, k, diversity)
             passages = tuple(passages[index] for index in order)
         total = (time.perf_counter() - started) * 1000
-        timings = {"embed": (embedded - started) * 1000, **result.timings_ms, "total": total}
+        timings = {"embed": spent * 1000, **result.timings_ms, "total": total}
         return replace(result, passages=passages, timings_ms=timings)
 
-    async def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+    async def _embed(self, embedder: Embedder, texts: list[str]) -> NDArray[np.float32]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._embedder.embed, texts)
+        return await loop.run_in_executor(self._executor, embedder.embed, texts)
 
 
 def cleaned(query: str) -> str:

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
+from tests.models import make_model
 from tests.servers import pgbouncer as pgbouncer_server
 from tests.servers import supabase_lite
 from tests.servers.supabase_lite import SupabaseServer
@@ -41,6 +42,17 @@ def embedder_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def embedder(embedder_cache: Path) -> OnnxEmbedder:
     """The default embedder, made once for all tests."""
     return open_onnx_embedder(cache_dir=embedder_cache, threads=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Specs of models that can be made here: two of 384 dimensions, one of 32."""
+    folder = tmp_path_factory.mktemp("models")
+    kinds = {"old": 384, "alike": 384, "narrow": 32}
+    return {
+        name: make_model(folder / name, dimensions=dimensions, seed=seed)
+        for seed, (name, dimensions) in enumerate(kinds.items())
+    }
 
 
 NewDatabase = Callable[[], AbstractContextManager[str]]

@@ -58,6 +58,10 @@ class OnnxEmbedder:
         return self._name
 
     @property
+    def spec(self) -> str:
+        return f"onnx:{weights.MODEL}"
+
+    @property
     def dimensions(self) -> int:
         return self._dimensions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from model_pipeline.errors import ConfigurationError
 
 
 class SentenceTransformersEmbedder:
-    """`model` is a Hub name or a folder; `device` is chosen by the library where it is None."""
+    """Thread-safe. `model` is a Hub name or a folder; `device` is chosen by the library where it is
+    None."""
 
     def __init__(
         self, model: str, *, revision: str | None = None, device: str | None = None
@@ -31,10 +33,18 @@ class SentenceTransformersEmbedder:
             raise ConfigurationError(
                 f"The embedding model {model!r} cannot be loaded: {reason}"
             ) from error
+        # One of its own to count with: a tokenizer fails where its settings change while another
+        # thread uses it. The model's are set by the first text, and stay.
+        self._counting: Any = copy.deepcopy(self._model.tokenizer)
+        self.embed([""])
         self._name = f"sentence-transformers:{model}" + (f"@{revision}" if revision else "")
 
     @property
     def name(self) -> str:
+        return self._name
+
+    @property
+    def spec(self) -> str:
         return self._name
 
     @property
@@ -59,5 +69,5 @@ class SentenceTransformersEmbedder:
         if not texts:
             return []
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        encoded = self._model.tokenizer(clean, add_special_tokens=False, verbose=False)
+        encoded = self._counting(clean, add_special_tokens=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]

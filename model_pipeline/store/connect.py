@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from model_pipeline.errors import (
     ConfigurationError,
+    EmbedderMismatch,
     InvalidInput,
     PromptlyError,
     StoreUnavailable,
@@ -43,6 +44,8 @@ REFUSED = re.compile(
     r'authentication failed|(role|database) ".*" does not exist|no pg_hba.conf entry|'
     r"no password supplied|Tenant or user not found"
 )
+
+EMBEDDER_MISMATCH = "PT409"  # of search_chunks
 
 # The pool reports each failed attempt to connect; callers get that as StoreUnavailable.
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
@@ -73,6 +76,13 @@ def connection_arguments(conninfo: str) -> dict[str, Any]:
     return arguments | {"options": options.strip(), "prepare_threshold": 0}
 
 
+def connect(conninfo: str) -> psycopg.Connection[Any]:
+    """As the pools do, but without prepared statements, so that this works through any pooler."""
+    arguments = connection_arguments(conninfo) | {"prepare_threshold": None}
+    with translate_errors():
+        return psycopg.connect(for_libpq(conninfo), **arguments)
+
+
 @contextmanager
 def open_pool(
     conninfo: str, *, min_size: int, max_size: int
@@ -83,7 +93,7 @@ def open_pool(
         min_size=min_size,
         max_size=max_size,
         timeout=POOL_TIMEOUT_S,
-        configure=_register,
+        configure=register,
         check=_check,
         open=False,
     )
@@ -121,7 +131,7 @@ async def open_async_pool(
 HALFVEC = "extensions.halfvec"
 
 
-def _register(connection: psycopg.Connection[Any]) -> None:
+def register(connection: psycopg.Connection[Any]) -> None:
     register_halfvec_info(connection, _present(TypeInfo.fetch(connection, HALFVEC)))
 
 
@@ -170,6 +180,10 @@ def translate_errors() -> Iterator[None]:
 def _translated(error: Exception) -> PromptlyError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     match error:
+        case psycopg.Error() if error.sqlstate == EMBEDDER_MISMATCH:
+            return EmbedderMismatch(
+                "Another embedder made the stored vectors than the question's: embed it anew."
+            )
         case pg.DiskFull():
             return StoreUnavailable(
                 "The database's disk is full: free space on it, then try again.", retry_after_s=60

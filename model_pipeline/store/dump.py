@@ -21,7 +21,8 @@ import psycopg
 from model_pipeline.errors import ConfigurationError, Conflict, InvalidInput
 from model_pipeline.store import migrations
 from model_pipeline.store.connect import connection_arguments, translate_errors
-from model_pipeline.store.pg_store import CHUNK_COLUMNS, fit_vectors
+from model_pipeline.store.embedders import note, spec_of, stored_embedders
+from model_pipeline.store.pg_store import CHUNK_COLUMNS
 
 FORMAT = b"promptly-dump 2\n"
 COLUMNS = {
@@ -126,9 +127,13 @@ def restore(conninfo: str, path: Path) -> dict[str, int]:
 def _dump(conninfo: str, stream: _Hashed) -> dict[str, int]:
     applied = [one.version for one in migrations.status(conninfo) if one.applied]
     with _transaction(conninfo, "repeatable read read only") as connection:
+        # Before the snapshot: what is read after it is of the same side of a switch.
+        connection.execute("lock table embedder, chunks in access share mode")
         sources = {table: f"{table} {KEPT.get(table, '')}" for table in COLUMNS}
         rows = {table: _count(connection, source) for table, source in sources.items()}
-        embedder = connection.execute("select name, dimensions from embedder").fetchone()
+        embedder = connection.execute(
+            "select name, dimensions, spec from embedder where active"
+        ).fetchone()
         head = {"migrations": applied, "embedder": embedder, "rows": rows}
         stream.write(FORMAT)
         stream.write(json.dumps(head).encode() + b"\n")
@@ -152,14 +157,16 @@ def _restore(conninfo: str, stream: _Hashed, head: dict[str, Any]) -> dict[str, 
                 "The database holds documents already, and nothing was restored: restore into an "
                 "empty one."
             )
+        if len(stored_embedders(connection)) > 1:
+            raise Conflict(
+                "The database is being switched to another embedder, and nothing was restored: "
+                "first `promptly reembed cancel` or `promptly reembed confirm`."
+            )
         connection.execute("delete from collections")
         connection.execute("delete from embedder")
         if head["embedder"]:
-            name, dimensions = head["embedder"]
-            fit_vectors(connection, dimensions)
-            connection.execute(
-                "insert into embedder (name, dimensions) values (%s, %s)", (name, dimensions)
-            )
+            name, dimensions, *spec = head["embedder"]  # older dumps have none
+            note(connection, name, dimensions, spec[0] if spec else spec_of(name))
         for table, columns in COLUMNS.items():
             statement = f"copy {table} ({columns}) from stdin (format binary)"
             with connection.cursor() as cursor, cursor.copy(statement) as copy:

@@ -207,7 +207,8 @@ def _answers(conninfo: str) -> bool:
 
 
 def _drop_stale_pid(data_dir: Path) -> None:
-    """Remove the pid file of a server that died, where its number is another program's by now.
+    """Remove the pid file of a server that died, where its number is another program's by now, such
+    as another server's, which would be stopped in its stead.
 
     PostgreSQL takes any living process of that number for itself; a server that still writes is
     told by its shared memory in any case.
@@ -216,7 +217,9 @@ def _drop_stale_pid(data_dir: Path) -> None:
     with suppress(OSError, ValueError):
         pid = int(pid_file.read_text().splitlines()[0])
         state = Path(f"/proc/{pid}/stat").read_text()  # where there is no /proc, leave it
-        if "(postgres)" not in state or state.rsplit(")", 1)[1].split()[0] == "Z":
+        dead = "(postgres)" not in state or state.rsplit(")", 1)[1].split()[0] == "Z"
+        # A server works in its folder.
+        if dead or Path(f"/proc/{pid}/cwd").readlink() != data_dir:
             pid_file.unlink()
 
 
@@ -290,6 +293,7 @@ def _socket_dir(data_dir: Path) -> Path:
 
 
 def _stop(data_dir: Path) -> None:
+    _drop_stale_pid(data_dir)
     _run("pg_ctl", "stop", "--wait", "--silent", "--mode=fast", cwd=data_dir)
 
 

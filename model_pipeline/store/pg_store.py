@@ -18,7 +18,6 @@ from psycopg_pool import ConnectionPool
 
 from model_pipeline.domain import Caller, Chunk, Document, DocumentSummary
 from model_pipeline.errors import (
-    ConfigurationError,
     EmbedderMismatch,
     Forbidden,
     NotFound,
@@ -28,6 +27,7 @@ from model_pipeline.errors import (
 from model_pipeline.store.caller import connection_as
 from model_pipeline.store.collections import lock_collection, require_name
 from model_pipeline.store.connect import translate_errors
+from model_pipeline.store.embedders import StoredEmbedder, register, stored_embedders
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 ATTEMPTS = 4
 OVERTAKEN = (DeadlockDetected, SerializationFailure, UniqueViolation)
-MAX_DIMENSIONS = 4000  # of a halfvec that HNSW indexes
 
 CHUNK_COLUMNS = {
     "chunk_id": "uuid",
@@ -132,39 +131,18 @@ class PgStore:
         assert row is not None
         return dict(zip(("collections", "documents", "chunks"), row, strict=True))
 
-    def register_embedder(self, name: str, dimensions: int) -> None:
-        """Note whose vectors the store holds; raises EmbedderMismatch when they are another's.
-
-        An empty store takes any embedder, and fits its vector column to it. Raises
-        ConfigurationError for vectors too wide to be indexed.
-        """
-        if not 0 < dimensions <= MAX_DIMENSIONS:
-            raise ConfigurationError(
-                f"{name} makes vectors of {dimensions} dimensions, and the database indexes at "
-                f"most {MAX_DIMENSIONS}: set PROMPTLY_EMBEDDER to another."
-            )
+    def register_embedder(self, name: str, dimensions: int, spec: str | None = None) -> None:
+        """Note whose vectors the store holds, and what opens it (without `spec`: its name); raises
+        EmbedderMismatch when they are another's, ConfigurationError for vectors too wide to be
+        indexed. An empty store takes any embedder, and fits its vector column to it."""
         with translate_errors(), self._pool.connection() as connection:
-            self._embedder = (name, dimensions)
-            if _embedder(connection) == self._embedder:
-                return
-            with connection.transaction():
-                connection.execute("lock table embedder in exclusive mode")
-                known = _embedder(connection)
-                if known == (name, dimensions):
-                    return
-                filled = connection.execute("select exists (select from chunks)").fetchone()
-                if known and filled and filled[0]:
-                    raise EmbedderMismatch(
-                        f"The stored vectors were made by {known[0]}, and {name} is set: set "
-                        f"PROMPTLY_EMBEDDER back, or ingest into an empty database."
-                    )
-                fit_vectors(connection, dimensions)
-                connection.execute(
-                    "insert into embedder (name, dimensions) values (%s, %s) on conflict "
-                    "(singleton) do update set name = excluded.name, "
-                    "dimensions = excluded.dimensions, registered_at = now()",
-                    (name, dimensions),
-                )
+            register(connection, name, dimensions, spec or name)
+        self._embedder = (name, dimensions)
+
+    def embedders(self) -> list[StoredEmbedder]:
+        """The active one first; while it is being switched, the next or the previous one too."""
+        with translate_errors(), self._pool.connection() as connection:
+            return stored_embedders(connection)
 
     # Writing
 
@@ -177,18 +155,24 @@ class PgStore:
             )
             return dict(rows.fetchall())
 
-    def replace_documents(self, collection_id: UUID, batch: Sequence[EmbeddedDocument]) -> None:
+    def replace_documents(
+        self,
+        collection_id: UUID,
+        batch: Sequence[EmbeddedDocument],
+        made_by: tuple[str, int] | None = None,
+    ) -> None:
         """Put all of `batch` in place of what stood there before, in one transaction.
 
-        Of several documents with one source the last counts. Raises InvalidInput for what Postgres
-        cannot hold, EmbedderMismatch where another embedder was registered meanwhile.
+        Of several documents with one source the last counts. `made_by` is (name, dimensions) of
+        the vectors' embedder: the one registered last where it is None. Raises InvalidInput for
+        what Postgres cannot hold, EmbedderMismatch where another embedder is active.
         """
         batch = list({item.document.source: item for item in batch}.values())
         if not batch:
             return
 
         def write(connection: psycopg.Connection[Any]) -> None:
-            self.require_embedder(connection)
+            require_embedder(connection, made_by or self._embedder)
             known = _lock_documents(connection, collection_id, [i.document.source for i in batch])
             lock_collection(connection, collection_id)
             ids = [
@@ -310,15 +294,6 @@ class PgStore:
             for chunk_id, ordinal, start, path, content in chunks
         ]
 
-    def require_embedder(self, connection: psycopg.Connection[Any]) -> None:
-        """Hold the registered embedder in place until the transaction ends."""
-        row = connection.execute("select * from hold_embedder()").fetchone()
-        if self._embedder and row != self._embedder:
-            raise EmbedderMismatch(
-                f"Another program registered {row[0] if row else 'no embedder'} in place of "
-                f"{self._embedder[0]} meanwhile: start again with one of the two."
-            )
-
     @contextmanager
     def _connection(self, *, snapshot: bool = False) -> Iterator[psycopg.Connection[Any]]:
         """As the caller; with `snapshot`, all that is read is of one moment."""
@@ -335,6 +310,16 @@ class PgStore:
                 if not isinstance(error.__cause__, OVERTAKEN):
                     raise
         raise StoreUnavailable("Other writers kept getting in the way: try again shortly.")
+
+
+def require_embedder(connection: psycopg.Connection[Any], made_by: tuple[str, int] | None) -> None:
+    """Hold the active embedder in place until the transaction ends."""
+    row = connection.execute("select * from hold_embedder()").fetchone()
+    if made_by and row != made_by:
+        raise EmbedderMismatch(
+            f"Another program put {row[0] if row and row[0] else 'no embedder'} in place of "
+            f"{made_by[0]} meanwhile: start again."
+        )
 
 
 def _lock_documents(
@@ -391,19 +376,3 @@ def copy_chunks(
 def _jsonb(metadata: Mapping[str, Any]) -> Jsonb:
     """What JSON has no form for is kept as text, such as a date from a front matter: 2024-01-31."""
     return Jsonb(dict(metadata), dumps=partial(json.dumps, default=str))
-
-
-def _embedder(connection: psycopg.Connection[Any]) -> tuple[str, int] | None:
-    return connection.execute("select name, dimensions from embedder").fetchone()
-
-
-def fit_vectors(connection: psycopg.Connection[Any], dimensions: int) -> None:
-    """Give the empty vector column the embedder's width."""
-    width = connection.execute(
-        "select atttypmod from pg_attribute "
-        "where attrelid = 'chunks'::regclass and attname = 'embedding'"
-    ).fetchone()
-    if width and width[0] != dimensions:
-        connection.execute(
-            f"alter table chunks alter column embedding type extensions.halfvec({int(dimensions)})"
-        )

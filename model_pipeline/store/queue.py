@@ -8,7 +8,7 @@ nobody asked anew meanwhile: so each job is done once in effect, whatever dies w
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -19,9 +19,14 @@ import psycopg
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from model_pipeline.errors import Conflict
+from model_pipeline.errors import Conflict, EmbedderMismatch
 from model_pipeline.store.connect import connection_arguments, for_libpq, translate_errors
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore, copy_chunks
+from model_pipeline.store.pg_store import (
+    EmbeddedDocument,
+    PgStore,
+    copy_chunks,
+    require_embedder,
+)
 
 LEASE_S = 30
 MAX_ATTEMPTS = 5
@@ -99,13 +104,16 @@ class PgQueue:
             self._held.add(job.job_id)
         return job
 
-    def write_chunks(self, done: Sequence[tuple[IndexJob, EmbeddedDocument]]) -> int:
+    def write_chunks(
+        self, done: Sequence[tuple[IndexJob, EmbeddedDocument]], *, made_by: tuple[str, int]
+    ) -> int:
         """Put the chunks of these documents in place and end their jobs, in one transaction;
         returns how many documents that were. One that was edited or deleted since, or taken by
-        another worker, is left to whoever comes next."""
+        another worker, is left to whoever comes next. Raises EmbedderMismatch where the embedder
+        `made_by`, a name and dimensions, is not the active one; then the jobs are still held."""
 
         def write(connection: psycopg.Connection[Any]) -> int:
-            self._store.require_embedder(connection)
+            require_embedder(connection, made_by)
             held = connection.execute(
                 "select document_id from documents where document_id = any(%s) "
                 "order by document_id for no key update skip locked",
@@ -149,16 +157,20 @@ class PgQueue:
             return len(kept)
 
         try:
-            return self._store.transact(write)
-        finally:
-            for job, _ in done:
-                self._drop(job)
+            written = self._store.transact(write)
+        except EmbedderMismatch:
+            raise
+        except BaseException:
+            self._drop(job for job, _ in done)
+            raise
+        self._drop(job for job, _ in done)
+        return written
 
     def end(self, job: Job) -> None:
         """The job is done, unless it was asked anew since."""
         with translate_errors(), self._pool.connection() as connection:
             connection.execute(END, self._mine | {"job": job.job_id, "version": job.version})
-        self._drop(job)
+        self._drop([job])
 
     def end_refresh(self, job: RefreshJob, result: Mapping[str, Any]) -> None:
         with translate_errors(), self._pool.connection() as connection, connection.transaction():
@@ -167,7 +179,7 @@ class PgQueue:
                 (Jsonb(result), job.source_id),
             )
             connection.execute(END, self._mine | {"job": job.job_id, "version": job.version})
-        self._drop(job)
+        self._drop([job])
 
     def fail(self, job: Job, reason: str, *, retry: bool = True) -> bool:
         """Note why, and try again later, or never; returns whether that was the last attempt."""
@@ -181,7 +193,7 @@ class PgQueue:
         }
         with translate_errors(), self._pool.connection() as connection:
             connection.execute(FAIL, self._mine | arguments)
-        self._drop(job)
+        self._drop([job])
         return dead
 
     def note_progress(self, job: RefreshJob, progress: Mapping[str, int]) -> None:
@@ -217,9 +229,9 @@ class PgQueue:
                 self._mine,
             )
 
-    def _drop(self, job: Job) -> None:
+    def _drop(self, jobs: Iterable[Job]) -> None:
         with self._holding:
-            self._held.discard(job.job_id)
+            self._held.difference_update(job.job_id for job in jobs)
 
     def ask_for_due_refreshes(self) -> None:
         with translate_errors(), self._pool.connection() as connection:

@@ -50,11 +50,13 @@ class PgRetriever:
         collection: str | None,
         filter: Mapping[str, Any] | None,
         candidates: int = 100,
+        embedder: str | None = None,
     ) -> SearchResult:
         """The k best passages; `candidates` of each arm are fused in hybrid mode.
 
         `vector` is float32 of shape [dimensions] and unit length; lexical mode needs none.
-        Raises InvalidInput, NotFound for an unknown collection, StoreUnavailable.
+        `embedder` names the one that made it. Raises EmbedderMismatch where that is not the active
+        one, InvalidInput, NotFound for an unknown collection, StoreUnavailable.
         """
         if not 1 <= k <= MAX_K:
             raise InvalidInput(f"k is {k}: ask for 1 to {MAX_K} passages.")
@@ -70,6 +72,7 @@ class PgRetriever:
             "collection": collection,
             "filter": compile_filter(filter),
             "candidates": candidates,
+            "embedder": embedder,
         }
         started = time.perf_counter()
         with translate_errors():

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from model_pipeline.domain import Answer, Passage, SearchMode, SearchResult
+from model_pipeline.store.pg_store import PgStore
 from promptly import bootstrap
 from promptly.bootstrap import Answering
 from promptly.cli.output import CollectionOption, JsonFlag, out, parse_filter, print_json, safe
@@ -28,12 +29,12 @@ FilterOption = Annotated[
 def _run(use: Callable[[Answering], Awaitable[Result]]) -> Result:
     settings = read_settings()
 
-    async def run(conninfo: str) -> Result:
-        async with bootstrap.answering(settings, conninfo) as parts:
+    async def run(conninfo: str, store: PgStore) -> Result:
+        async with bootstrap.answering(settings, conninfo, store) as parts:
             return await use(parts)
 
-    with bootstrap.database(settings) as conninfo:
-        return asyncio.run(run(conninfo))
+    with bootstrap.database(settings) as conninfo, bootstrap.open_store(conninfo) as store:
+        return asyncio.run(run(conninfo, store))
 
 
 def search(

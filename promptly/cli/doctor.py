@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from model_pipeline.domain import Embedder
+from model_pipeline.embedding.factory import DEFAULT
 from model_pipeline.errors import ConfigurationError, PromptlyError, Unavailable
 from model_pipeline.store.diagnosis import Finding, diagnose
 from promptly import bootstrap
@@ -57,17 +58,28 @@ def _findings(settings: Settings, *, fix: bool, deep: bool) -> Iterator[Finding]
     yield _try("folder", lambda: _writable(settings.home))
     opened: list[Embedder] = []
 
-    def open_embedder() -> str:
-        opened.append(bootstrap.embedder(settings))
+    def open_embedder(spec: str | None) -> str:
+        opened.append(bootstrap.embedder(settings, spec or DEFAULT))
         return opened[0].name
 
-    yield _try("embedder", open_embedder)
     with bootstrap.database(settings) as conninfo:
+        spec = settings.embedder or _stored_spec(conninfo)
+        yield _try("embedder", lambda: open_embedder(spec))
         embedder = (opened[0].name, opened[0].dimensions) if opened else None
         for place, finding in enumerate(diagnose(conninfo, embedder=embedder, deep=deep, fix=fix)):
             if not place:  # it let us in
                 yield Finding("database", "ok", "by URL" if settings.database_url else "embedded")
             yield finding
+
+
+def _stored_spec(conninfo: str) -> str | None:
+    """What opens the store's embedder; None where it does not say: why is found later."""
+    try:
+        with bootstrap.open_store(conninfo) as store:
+            known = store.embedders()
+    except PromptlyError:
+        return None
+    return known[0].spec if known and known[0].state == "active" else None
 
 
 def _try(name: str, look: Callable[[], str]) -> Finding:

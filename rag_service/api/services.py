@@ -138,12 +138,12 @@ class Services:
     limits: Limits = field(default_factory=Limits)
     authenticate: Callable[[str | None], Awaitable[Caller | None]] = without_accounts
     """From an Authorization header; raises Unauthorized."""
-    bound_to: Callable[[Caller], Services] | None = None
-    """The same services, as a caller. Needed where `authenticate` finds any."""
+    bound_to: Callable[[Caller | None], Services] | None = None
+    """The same services for one request, as a caller. Needed where `authenticate` finds any."""
 
     async def acting_for(self, request: Request) -> Services:
         caller = await self.authenticate(request.headers.get("authorization"))
-        if caller is None:
+        if self.bound_to is None:
+            assert caller is None
             return self
-        assert self.bound_to is not None
         return self.bound_to(caller)

@@ -31,7 +31,7 @@ WINDOW = 40  # words of a chunk, about
 class HashEmbedder:
     """Equal texts have equal vectors; nothing else is promised."""
 
-    name = "hash"
+    name = spec = "hash"
     dimensions = 384
     max_tokens = WINDOW
 
@@ -68,7 +68,7 @@ def ingest(conninfo: str, folder: str) -> None:
 def work(conninfo: str, until_idle: bool) -> None:
     with open_pool(conninfo, min_size=1, max_size=5) as pool:
         store = PgStore(pool)
-        store.register_embedder(HashEmbedder.name, HashEmbedder.dimensions)
+        store.register_embedder(HashEmbedder.name, HashEmbedder.dimensions, HashEmbedder.spec)
         stop = threading.Event()
         worker = Worker(
             PgQueue(pool, store, uuid4()), News(conninfo), _ingest(store), tell=lambda _: None

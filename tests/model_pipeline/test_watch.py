@@ -31,7 +31,7 @@ class Counting:
     """The real embedder, counting its texts."""
 
     def __init__(self, embedder: OnnxEmbedder) -> None:
-        self.name, self.dimensions = embedder.name, embedder.dimensions
+        self.name, self.spec, self.dimensions = embedder.name, embedder.spec, embedder.dimensions
         self.max_tokens, self.count_tokens = embedder.max_tokens, embedder.count_tokens
         self._embedder = embedder
         self.texts = 0

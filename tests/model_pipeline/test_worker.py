@@ -47,7 +47,7 @@ def sql(database: str) -> Iterator[Sql]:
 @pytest.fixture
 def collection(pool: ConnectionPool[psycopg.Connection[Any]], embedder: OnnxEmbedder) -> UUID:
     store = PgStore(pool)
-    store.register_embedder(embedder.name, embedder.dimensions)
+    store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
     return store.ensure_collection("notes")
 
 
@@ -143,12 +143,15 @@ def test_an_edit_while_its_document_is_embedded_is_not_overwritten(
     sql(ADD, collection, "a", "", "The old text.")
     stale = worker._prepare(queue.claim_documents(documents=10, characters=1000))
     sql("update documents set content = 'The new text.' where source = 'a'")
-    assert queue.write_chunks(stale) == 0
+    assert stale is not None
+    by = (embedder.name, embedder.dimensions)
+    assert queue.write_chunks(stale.done, made_by=by) == 0
     assert sql("select count(*) from chunks") == [(0,)]
     fresh = worker._prepare(queue.claim_documents(documents=10, characters=1000))
-    assert queue.write_chunks(fresh) == 1
+    assert fresh is not None
+    assert queue.write_chunks(fresh.done, made_by=by) == 1
     assert sql("select content from chunks") == [("The new text.",)]
-    assert queue.write_chunks(fresh) == 0
+    assert queue.write_chunks(fresh.done, made_by=by) == 0
     assert sql("select count(*) from jobs") == [(0,)]
 
 
@@ -168,7 +171,9 @@ def test_a_job_is_one_workers_until_its_lease_runs_out(
     sql("update jobs set leased_until = now() - interval '1 s'")
     (taken,) = second.claim_documents(documents=10, characters=1000)
     assert taken.attempts == 2
-    assert first.write_chunks(held) == 0  # it came back too late
+    assert held is not None
+    by = (embedder.name, embedder.dimensions)
+    assert first.write_chunks(held.done, made_by=by) == 0  # it came back too late
     second.extend_leases()
     assert first.claim_documents(documents=10, characters=1000) == []
     assert second.fail(taken, "once more") is False

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from model_pipeline.domain import Embedder
 from promptly.cli.app import app
 
 
@@ -153,6 +155,59 @@ def test_the_doctor_names_and_mends(home: Path, database: str) -> None:
         assert [one["name"] for one in told["checks"] if one["state"] == "warning"] == ["pgvector"]
 
 
+@contextmanager
+def watching(home: Path, folder: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """`promptly ingest --watch`; gives what tells its next event."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "promptly", "ingest", str(folder), "--watch", "--json"],
+        env={**os.environ, "PROMPTLY_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = process.stdout
+        try:
+            yield lambda: json.loads(lines.readline())
+        finally:
+            process.kill()
+
+
+def test_another_embedder_and_back(
+    embedder_cache: Path, embedder: Embedder, tiny_models: dict[str, str], tmp_path: Path
+) -> None:
+    home, folder, tiny = tmp_path / "home", tmp_path / "docs", tiny_models["narrow"]
+    home.mkdir()
+    folder.mkdir()
+    (home / "cache").symlink_to(embedder_cache)
+    (folder / "a.md").write_text("The red tent.\n")
+
+    def status() -> tuple[str, str | None]:
+        told = as_json(home, "reembed", "status")
+        standby = told["standby"]
+        return told["active"]["spec"], standby and standby["spec"]
+
+    with watching(home, folder) as told:
+        assert told()["new"] == 1
+        assert status() == (embedder.spec, None)
+        done = run(home, "reembed", "--model", tiny, "--json")
+        assert done.returncode == 0, done.stderr
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [one["event"] for one in events] == ["progress"] * (len(events) - 1) + ["switched"]
+        assert status() == (tiny, embedder.spec)
+        # Whoever was started before follows, and so does whoever comes.
+        (folder / "b.md").write_text("The blue kettle.\n")
+        assert (told()["event"], len(as_json(home, "search", "kettle")["passages"])) == ("new", 2)
+    refused = error(
+        run(home, "ingest", str(folder), PROMPTLY_EMBEDDER=embedder.spec, COLUMNS="1000")
+    )
+    assert tiny in refused and embedder.name in refused and "promptly reembed" in refused
+    (found,) = [one for one in as_json(home, "doctor")["checks"] if one["name"] == "switch"]
+    assert (found["state"], embedder.name in found["detail"]) == ("ok", True)
+    assert "Switched to onnx" in run(home, "reembed", "back").stdout
+    assert as_json(home, "reembed", "confirm")["dropped"]
+    assert status() == (embedder.spec, None)
+
+
 def test_wrong_use_is_one_clear_sentence(home: Path, tmp_path: Path) -> None:
     gone = run(home, "ingest", str(tmp_path / "gone.md"), "-c", "x")
     assert gone.returncode == 3
@@ -166,6 +221,9 @@ def test_wrong_use_is_one_clear_sentence(home: Path, tmp_path: Path) -> None:
     assert "PROMPTLY_API_PORT" in error(run(home, "db", "status", PROMPTLY_API_PORT="a"))
     assert "PROMPTLY_EMBEDDER" in error(run(home, "ask", "x", PROMPTLY_EMBEDDER="none"))
     assert run(home, "search", "x", "--mode", "psychic").returncode == 2
+    assert "There is no embedder 'x'" in error(run(home, "reembed", "--model", "x"))
+    assert "no switch to take back" in error(run(home, "reembed", "back"))
+    assert run(home, "reembed").returncode == 2
 
 
 def test_a_database_that_is_away_is_told(home: Path) -> None:

@@ -44,7 +44,7 @@ Serve = Callable[[Services], AbstractContextManager[str]]
 
 
 class FakeEmbedder:
-    name = "fake"
+    name = spec = "fake"
     dimensions = 8
     max_tokens = 64
 
@@ -68,6 +68,7 @@ class FakeStore:
         mode: SearchMode,
         collection: str | None,
         filter: Mapping[str, Any] | None,
+        embedder: str | None,
     ) -> SearchResult:
         text.encode()
         compile_filter(filter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from psycopg import sql
 
 from model_pipeline.store.diagnosis.schema import tables
@@ -13,10 +15,12 @@ from model_pipeline.store.diagnosis.verdict import (
     fine,
     warning,
 )
+from model_pipeline.store.standby import look
 
 LEFT_OUT = "not looked at, since it reads every row of a large store: `promptly doctor --deep`"
 # Below, reading every vector is about as quick as the index.
 MIN_CHUNKS_TO_PLAN = 5000
+UNCONFIRMED_DAYS = 7
 
 
 def store(subject: Subject) -> Verdict:
@@ -32,7 +36,7 @@ def vectors(subject: Subject) -> Verdict:
         "select exists (select from chunks), (select atttypmod from pg_attribute "
         "where attrelid = 'chunks'::regclass and attname = 'embedding')"
     )
-    known = subject.rows("select name, dimensions from embedder")
+    known = subject.rows("select name, dimensions from embedder where state = 'active'")
     if not known and not filled:
         return fine("none yet: the first ingest notes its embedder")
     if not known:
@@ -48,10 +52,45 @@ def vectors(subject: Subject) -> Verdict:
         )
     if filled and subject.embedder and subject.embedder != (name, dimensions):
         return error(
-            f"The stored vectors were made by {name}, and {subject.embedder[0]} is set: set "
-            "PROMPTLY_EMBEDDER back, or ingest into an empty database."
+            f"The stored vectors were made by {name}, and {subject.embedder[0]} is set: unset "
+            "PROMPTLY_EMBEDDER to go on with them, or switch with `promptly reembed`."
         )
     return fine(f"{dimensions} dimensions, by {name}")
+
+
+def switch(subject: Subject) -> Verdict:
+    """To another embedder: under way, or done and not confirmed."""
+    with subject.transaction() as connection:
+        found = look(connection, counting=False)
+    standby = found.standby
+    if found.column != (standby is not None):
+        has, lacks = ("column", "row") if found.column else ("row", "column")
+        end = "confirm" if standby and standby.state == "previous" else "cancel"
+        return error(
+            f"A switch to another embedder has its {has} (chunks.embedding_standby, embedder) but "
+            f"not its {lacks}: `promptly reembed {end}` clears it away."
+        )
+    if standby is None or found.since is None:
+        return fine("none under way")
+    days = (datetime.now(UTC) - found.since).days
+    if standby.state == "next":
+        if found.running:
+            return fine(f"to {standby.name}, under way")
+        return warning(
+            f"The switch to {standby.name} was begun and stopped: `promptly reembed --model "
+            f"{standby.spec}` goes on, `promptly reembed cancel` gives it up."
+        )
+    if days >= UNCONFIRMED_DAYS:
+        return warning(
+            f"The switch from {standby.name} was made {days} days ago and is not confirmed: "
+            "`promptly reembed confirm` drops its vectors, which take their space."
+        )
+    if found.index != "valid":
+        return warning(
+            f"The index over the vectors of {standby.name} is {found.index}, so that a return to "
+            "them first builds it: `promptly reembed confirm` where none is wanted."
+        )
+    return fine(f"from {standby.name}, {days} days ago, not confirmed yet")
 
 
 def orphans(subject: Subject) -> Verdict:

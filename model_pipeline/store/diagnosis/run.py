@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from model_pipeline.errors import PromptlyError, StoreUnavailable
+from model_pipeline.store.connect import connect
 from model_pipeline.store.diagnosis import contents, schema, server
 from model_pipeline.store.diagnosis.verdict import State, Subject, Verdict, error
 
@@ -29,6 +30,7 @@ CHECKS: tuple[tuple[Look, Mend | None], ...] = (
     (schema.rights, None),
     (contents.store, None),
     (contents.vectors, None),
+    (contents.switch, None),
     (contents.orphans, contents.mend_orphans),
     (contents.statistics, contents.mend_statistics),
     (contents.planner_statistics, contents.mend_planner_statistics),
@@ -67,7 +69,7 @@ def diagnose(
 @contextmanager
 def _connection(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
     try:
-        connection = server.connect(conninfo)
+        connection = connect(conninfo)
     except PromptlyError as failed:
         if server.EXHAUSTED.search(failed.message):
             raise StoreUnavailable(

@@ -9,7 +9,7 @@ from functools import cache
 
 from psycopg import sql
 
-from model_pipeline.store import migrations
+from model_pipeline.store import migrations, standby
 from model_pipeline.store.diagnosis.verdict import Subject, Verdict, error, fine, warning
 
 TABLE = re.compile(r"^(create|drop) table (?:if (?:not )?exists )?public\.(\w+)", re.M | re.I)
@@ -177,7 +177,11 @@ def _indexes(subject: Subject) -> Indexes:
                 _method(name) != there[name][1] or _operator_class(name) not in ("", there[name][2])
             )
         ],
-        strange=[name for name, (valid, _, _) in there.items() if name not in ours and not valid],
+        strange=[
+            name
+            for name, (valid, _, _) in there.items()
+            if name not in ours and name != standby.INDEX and not valid
+        ],
     )
 
 

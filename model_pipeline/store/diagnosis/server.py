@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
 
-import psycopg
-
-from model_pipeline.store.connect import (
-    connection_arguments,
-    for_libpq,
-    translate_errors,
-)
+from model_pipeline.store.connect import connect, connection_arguments, translate_errors
 from model_pipeline.store.diagnosis.verdict import Subject, Verdict, error, fine, warning
 from model_pipeline.store.migrations import OLDEST_PGVECTOR
 
@@ -26,13 +19,6 @@ EXHAUSTED = re.compile(
 MORE_CONNECTIONS = (
     "stop programs that hold some, lower PROMPTLY_POOL_SIZE, or raise max_connections"
 )
-
-
-def connect(conninfo: str) -> psycopg.Connection[Any]:
-    """As the pools do, but without prepared statements, so that this works through any pooler."""
-    arguments = connection_arguments(conninfo) | {"prepare_threshold": None}
-    with translate_errors():
-        return psycopg.connect(for_libpq(conninfo), **arguments)
 
 
 def connections(subject: Subject) -> Verdict:

@@ -1,5 +1,6 @@
 select complete, chunk_id, document_id, source, title, heading_path, content, metadata, start_at,
     score, dense_score, lexical_score
 from public.search_chunks(
-    %(text)s, %(vector)s, %(k)s, %(mode)s, %(collection)s, %(filter)s::text::jsonpath, %(candidates)s
+    %(text)s, %(vector)s, %(k)s, %(mode)s, %(collection)s, %(filter)s::text::jsonpath, %(candidates)s,
+    %(embedder)s
 )

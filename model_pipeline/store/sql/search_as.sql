@@ -11,5 +11,5 @@ from (
 ) as who,
     lateral public.search_chunks(
         %(text)s, %(vector)s, who.k, %(mode)s, %(collection)s, %(filter)s::text::jsonpath,
-        %(candidates)s
+        %(candidates)s, %(embedder)s
     )

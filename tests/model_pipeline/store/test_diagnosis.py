@@ -13,10 +13,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from model_pipeline.errors import Unavailable
+from model_pipeline.reembed import cancel, confirm
+from model_pipeline.store import standby
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.diagnosis import Finding, contents, diagnose, schema, server
 from model_pipeline.store.diagnosis.verdict import Subject
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.standby import alone
 
 MakeDocument = Callable[..., EmbeddedDocument]
 EMBEDDER = ("test", 384)
@@ -133,6 +136,38 @@ def test_row_level_security(filled: str) -> None:
     assert mended == "switched on for chunks"
 
 
+def test_a_switch_to_another_embedder(filled: str) -> None:
+    """Each state of it, made by hand."""
+    column = "alter table chunks add column embedding_standby extensions.halfvec(8)"
+    execute(filled, column)
+    assert "its column" in unwell(filled)["switch"].detail
+    execute(
+        filled,
+        "alter table chunks drop column embedding_standby",
+        "insert into embedder (name, dimensions, state) values ('other', 8, 'next')",
+    )
+    assert "`promptly reembed cancel` clears it away" in unwell(filled)["switch"].detail
+    cancel(filled)
+    assert unwell(filled) == {}
+
+    execute(
+        filled,
+        column,
+        "insert into embedder (name, dimensions, spec, state) values ('other', 8, 'it', 'next')",
+    )
+    assert "`promptly reembed --model it` goes on" in unwell(filled)["switch"].detail
+    with alone(filled):
+        assert unwell(filled) == {}
+    execute(filled, "update embedder set state = 'previous' where not active")
+    assert "The index over the vectors of other is missing" in unwell(filled)["switch"].detail
+    execute(filled, f"create index {standby.INDEX} {standby.DEFINITION}")
+    assert unwell(filled) == {}
+    execute(filled, "update embedder set registered_at = now() - interval '8 days'")
+    assert "8 days ago and is not confirmed" in unwell(filled)["switch"].detail
+    confirm(filled)
+    assert unwell(filled) == {}
+
+
 @pytest.mark.parametrize("name", ["chunks_embedding", "documents_metadata"])
 def test_a_missing_index(filled: str, name: str) -> None:
     before = rows(filled, f"select indexdef from pg_indexes where indexname = '{name}'")
@@ -221,7 +256,7 @@ def test_another_embedder(filled: str) -> None:
         one for one in diagnose(filled, embedder=("other", 384), fix=True) if one.state != "ok"
     ]
     assert (found.name, found.state, found.fixable) == ("vectors", "error", False)
-    assert "were made by test, and other is set: set PROMPTLY_EMBEDDER back" in found.detail
+    assert "were made by test, and other is set: unset PROMPTLY_EMBEDDER" in found.detail
     execute(filled, "update embedder set dimensions = 3")
     assert "takes 384 dimensions, and test makes 3" in unwell(filled)["vectors"].detail
     execute(filled, "delete from embedder")

@@ -14,7 +14,7 @@ from postgrest.exceptions import APIError
 
 from model_pipeline.domain import Chunk, Document, SearchMode
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
-from model_pipeline.store.connect import open_async_pool, open_pool
+from model_pipeline.store.connect import EMBEDDER_MISMATCH, open_async_pool, open_pool
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 from model_pipeline.store.retrieval import PgRetriever
 from supabase import Client, ClientOptions, create_client
@@ -123,6 +123,15 @@ def test_the_same_ranking_as_the_direct_door(
     expected = asyncio.run(direct())
     assert through_http == expected
     assert any(expected) == (filter != {"lang": "absent"})
+
+
+def test_a_question_of_another_embedder_is_refused(service: Client, embedder: OnnxEmbedder) -> None:
+    arguments = rpc_arguments(embedder, "tent", k=3)
+    named = service.rpc("search_chunks", {**arguments, "embedder": embedder.name}).execute().data
+    assert named == service.rpc("search_chunks", arguments).execute().data
+    with pytest.raises(APIError, match="Another embedder made the stored vectors") as caught:
+        service.rpc("search_chunks", {**arguments, "embedder": "another"}).execute()
+    assert caught.value.code == EMBEDDER_MISMATCH
 
 
 def test_an_answer_has_a_thousand_rows_and_range_pages_on(service: Client) -> None:
