@@ -113,6 +113,9 @@ class Standby:
                 f"add column embedding_standby extensions.halfvec({int(dimensions)})".encode()
             )
             self._connection.execute(
+                "alter table chunks alter column embedding_standby set storage main"
+            )
+            self._connection.execute(
                 "insert into embedder (name, dimensions, spec, state) values (%s, %s, %s, 'next')",
                 (name, dimensions, spec),
             )

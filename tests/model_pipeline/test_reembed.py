@@ -53,7 +53,7 @@ def test_the_store_becomes_what_an_ingest_with_the_new_model_makes(
 
 
 CATALOG_COLUMNS = """
-select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute
+select attname, format_type(atttypid, atttypmod), attnotnull, attstorage from pg_attribute
 where attrelid = 'public.chunks'::regclass and attnum > 0 and not attisdropped order by 1
 """
 CATALOG_INDEXES = """
@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(
     confirm(database)
     assert ("embedding", "extensions.halfvec(16)", True) in [
         (name, kind if "." in kind else f"extensions.{kind}", required)
-        for name, kind, required in rows(database, CATALOG_COLUMNS)
+        for name, kind, required, _ in rows(database, CATALOG_COLUMNS)
     ]
 
 
