@@ -17,7 +17,7 @@ import pytest
 
 from model_pipeline.documents.found import Found, from_text
 from model_pipeline.domain import Chunk
-from model_pipeline.errors import Conflict, EmbedderMismatch
+from model_pipeline.errors import ConfigurationError, Conflict, EmbedderMismatch
 from model_pipeline.reembed import (
     Reembed,
     Reembedded,
@@ -300,3 +300,11 @@ def test_a_dump_has_the_active_vectors_alone(
         connection.execute("delete from documents")
     with pytest.raises(Conflict, match="being switched"):
         restore(database, tmp_path / "all.dump")
+
+
+def test_a_transaction_pooler_is_refused() -> None:
+    with (
+        pytest.raises(ConfigurationError, match="transaction pooler"),
+        alone("postgresql://user@127.0.0.1:6543/x"),
+    ):
+        pass
