@@ -147,6 +147,10 @@ def test_back_with_what_was_written_meanwhile(database: str, tiny_models: dict[s
             "update pg_index set indisvalid = false "
             "where indexrelid = 'chunks_embedding_standby'::regclass"
         )
+        connection.execute(  # and as a switch that was killed right after it was done
+            "alter table chunks alter embedding drop not null, "
+            "add constraint chunks_embedding_given check (embedding is not null) not valid"
+        )
     done = back(database, open_tiny)
     assert (done.outcome, done.embedded) == ("switched", 20)
     assert all(valid for _, valid in rows(database, CATALOG_INDEXES))
