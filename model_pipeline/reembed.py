@@ -78,6 +78,7 @@ class Reembed:
         locked = 0.0
         new = self._embedder
         with alone(self._conninfo) as standby:
+            standby.settle()  # a switch that was killed right after it was done
             if standby.begin(new.name, new.dimensions, new.spec):
                 swapped = self._switch(standby)
                 outcome, locked = ("stopped", 0.0) if swapped is None else ("switched", swapped)

@@ -70,7 +70,8 @@ def note(connection: psycopg.Connection[Any], name: str, dimensions: int, spec: 
     ).fetchone()
     if width and width[0] != dimensions:
         connection.execute(
-            f"alter table chunks alter column embedding type extensions.halfvec({int(dimensions)})"
+            "alter table chunks alter column embedding set storage main, "
+            f"alter column embedding type extensions.halfvec({int(dimensions)})"
         )
     connection.execute(
         "insert into embedder (name, dimensions, spec) values (%s, %s, %s)",

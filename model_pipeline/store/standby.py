@@ -18,7 +18,7 @@ from uuid import UUID
 
 import psycopg
 from pgvector import HalfVector
-from psycopg.errors import DeadlockDetected, LockNotAvailable
+from psycopg.errors import DeadlockDetected, DiskFull, LockNotAvailable
 
 from model_pipeline.domain import Chunk
 from model_pipeline.errors import ConfigurationError, Conflict
@@ -113,6 +113,9 @@ class Standby:
                 f"add column embedding_standby extensions.halfvec({int(dimensions)})".encode()
             )
             self._connection.execute(
+                "alter table chunks alter column embedding_standby set storage main"
+            )
+            self._connection.execute(
                 "insert into embedder (name, dimensions, spec, state) values (%s, %s, %s, 'next')",
                 (name, dimensions, spec),
             )
@@ -170,7 +173,12 @@ class Standby:
                 "e where not e.active)))::text, false)",
                 (MOST_BUILD_MEMORY_MB * 1024,),
             )
-            self._connection.execute(f"create index concurrently {INDEX} {DEFINITION}")
+            try:
+                self._connection.execute(f"create index concurrently {INDEX} {DEFINITION}")
+            except DiskFull:  # perhaps of the memory that its workers share, little in a container
+                self._connection.execute("set max_parallel_maintenance_workers = 0")
+                self._connection.execute(f"drop index concurrently if exists public.{INDEX}")
+                self._connection.execute(f"create index concurrently {INDEX} {DEFINITION}")
             self._connection.execute("analyze chunks")
 
     def swap(self, embed: Callable[[list[str]], NDArray[np.float32]], at_most: int) -> float:

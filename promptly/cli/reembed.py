@@ -147,7 +147,7 @@ def _report(done: Reembedded, *, as_json: bool) -> None:
     if as_json:
         print_json({"event": done.outcome.replace(" ", "_"), **plain(done)})
     elif done.outcome == "already active":
-        _say(f"{done.embedder} is the active embedder already: nothing was done.")
+        _say(f"{done.embedder} is the active embedder: nothing was left to do.")
     else:
         _say(
             f"Switched to {done.embedder}: {done.embedded} chunks embedded in {done.seconds:.1f} "

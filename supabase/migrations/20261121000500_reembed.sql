@@ -15,9 +15,9 @@ update public.embedder set spec = case
     when name like 'onnx:%' then 'onnx:' || split_part(name, ':', 2) else name
 end;
 
--- Two vectors beside a text are more than 2 kB, where one of them would leave the row: a scan over
--- vectors reads it from the row, in a fifth of the time.
-alter table public.chunks set (toast_tuple_target = 8160);
+-- A row of over 2 kB, as one with two vectors is, keeps its vectors and moves its text out: a scan
+-- compares vectors, and shows few texts.
+alter table public.chunks alter column embedding set storage main;
 
 -- The active embedder, which stays active until the transaction ends. A second statement, since it
 -- sees what a switch did that the first one had to wait for.

@@ -17,7 +17,7 @@ import pytest
 
 from model_pipeline.documents.found import Found, from_text
 from model_pipeline.domain import Chunk
-from model_pipeline.errors import Conflict, EmbedderMismatch
+from model_pipeline.errors import ConfigurationError, Conflict, EmbedderMismatch
 from model_pipeline.reembed import (
     Reembed,
     Reembedded,
@@ -53,7 +53,7 @@ def test_the_store_becomes_what_an_ingest_with_the_new_model_makes(
 
 
 CATALOG_COLUMNS = """
-select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute
+select attname, format_type(atttypid, atttypmod), attnotnull, attstorage from pg_attribute
 where attrelid = 'public.chunks'::regclass and attnum > 0 and not attisdropped order by 1
 """
 CATALOG_INDEXES = """
@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(
     confirm(database)
     assert ("embedding", "extensions.halfvec(16)", True) in [
         (name, kind if "." in kind else f"extensions.{kind}", required)
-        for name, kind, required in rows(database, CATALOG_COLUMNS)
+        for name, kind, required, _ in rows(database, CATALOG_COLUMNS)
     ]
 
 
@@ -146,6 +146,10 @@ def test_back_with_what_was_written_meanwhile(database: str, tiny_models: dict[s
         connection.execute(
             "update pg_index set indisvalid = false "
             "where indexrelid = 'chunks_embedding_standby'::regclass"
+        )
+        connection.execute(  # and as a switch that was killed right after it was done
+            "alter table chunks alter embedding drop not null, "
+            "add constraint chunks_embedding_given check (embedding is not null) not valid"
         )
     done = back(database, open_tiny)
     assert (done.outcome, done.embedded) == ("switched", 20)
@@ -300,3 +304,11 @@ def test_a_dump_has_the_active_vectors_alone(
         connection.execute("delete from documents")
     with pytest.raises(Conflict, match="being switched"):
         restore(database, tmp_path / "all.dump")
+
+
+def test_a_transaction_pooler_is_refused() -> None:
+    with (
+        pytest.raises(ConfigurationError, match="transaction pooler"),
+        alone("postgresql://user@127.0.0.1:6543/x"),
+    ):
+        pass

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from model_pipeline.errors import ConfigurationError, StoreUnavailable
 from model_pipeline.store import migrations
+from model_pipeline.store.embedders import StoredEmbedder, spec_of, stored_embedders
 from model_pipeline.store.migrations import migrate, status
 
 REPOSITORY = Path(__file__).parents[3]
@@ -41,6 +42,27 @@ def test_applies_every_file_once_and_keeps_the_cli_history(empty: str) -> None:
             "supabase_migrations.schema_migrations order by 1"
         ).fetchall()
     assert rows == [(stem, 1) for stem in stems()]
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("onnx:all-MiniLM-L6-v2:int8:53aa5117-v2", "onnx:all-MiniLM-L6-v2"),
+        ("sentence-transformers:org/model@abc", "sentence-transformers:org/model@abc"),
+    ],
+)
+def test_an_embedder_that_was_noted_before_they_were_switched(
+    empty: str, name: str, spec: str
+) -> None:
+    with psycopg.connect(empty, autocommit=True) as connection:
+        for path in sorted((REPOSITORY / "supabase/migrations").glob("*.sql")):
+            if path.stem.endswith("_reembed"):
+                connection.execute(
+                    "insert into embedder (name, dimensions) values (%s, 384)", (name,)
+                )
+            connection.execute(path.read_bytes())
+        assert stored_embedders(connection) == [StoredEmbedder(name, 384, spec, "active")]
+    assert spec_of(name) == spec
 
 
 def test_two_at_once_apply_each_file_once(empty: str) -> None:
