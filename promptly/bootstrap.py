@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
@@ -15,10 +16,13 @@ from model_pipeline.embedding.factory import open_embedder
 from model_pipeline.errors import ConfigurationError
 from model_pipeline.ingest import Ingest
 from model_pipeline.store.connect import open_async_pool, open_pool
+from model_pipeline.store.doors import Door, PostgresDoor, SupabaseDoor
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
 from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.reports import FolderReports, Reports, SupabaseReports
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.supabase_api import open_client
 from promptly.settings import Settings
 from rag_service.answer import Answerer
 from rag_service.api.services import (
@@ -31,6 +35,9 @@ from rag_service.api.services import (
 from rag_service.api.tokens import Keys, TokenAccess
 from rag_service.generate.extractive import Extractive
 from rag_service.retrieve import Retriever
+
+if TYPE_CHECKING:
+    from supabase import Client
 
 # As HS256 asks (RFC 7518, 3.2).
 SHORTEST_SECRET = 32
@@ -52,6 +59,44 @@ def database(settings: Settings) -> Iterator[str]:
 def store(settings: Settings) -> Iterator[PgStore]:
     with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=4) as pool:
         yield PgStore(pool)
+
+
+@contextmanager
+def door(settings: Settings, *, https: bool) -> Iterator[Door]:
+    """To the stored rows: the database, or with `https` Supabase's API."""
+    if https:
+        with supabase_client(settings) as client:
+            yield SupabaseDoor(client)
+        return
+    with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=1) as pool:
+        yield PostgresDoor(pool)
+
+
+@contextmanager
+def supabase_client(settings: Settings) -> Iterator[Client]:
+    """Raises ConfigurationError where the project's address or key is not set."""
+    if not (settings.supabase_url and settings.supabase_key):
+        raise ConfigurationError(
+            "Supabase's API needs SUPABASE_URL and SUPABASE_KEY: set both, from the project's "
+            "settings."
+        )
+    token = settings.supabase_user_token
+    with open_client(
+        settings.supabase_url,
+        settings.supabase_key.get_secret_value(),
+        token.get_secret_value() if token else None,
+    ) as client:
+        yield client
+
+
+@contextmanager
+def reports(settings: Settings) -> Iterator[Reports]:
+    """Where reports are put: the project's Storage, or without a project a folder of `home`."""
+    if settings.supabase_url and settings.supabase_key:
+        with supabase_client(settings) as client:
+            yield SupabaseReports(client)
+    else:
+        yield FolderReports(settings.reports_dir)
 
 
 def embedder(settings: Settings) -> Embedder:

@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     )
     """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
     supabase_url: Annotated[str | None, Field(validation_alias="SUPABASE_URL")] = None
+    supabase_key: Annotated[SecretStr | None, Field(validation_alias="SUPABASE_KEY")] = None
+    """The project's API key, for its HTTP API."""
+    supabase_user_token: Annotated[
+        SecretStr | None, Field(validation_alias="SUPABASE_USER_TOKEN")
+    ] = None
+    """Whose rows that API gives: a signed-in user's access token."""
     supabase_jwt_secret: Annotated[
         SecretStr | None, Field(validation_alias="SUPABASE_JWT_SECRET")
     ] = None
@@ -89,6 +95,10 @@ class Settings(BaseSettings):
     @property
     def cache_dir(self) -> Path:
         return self.home / "cache"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.home / "reports"
 
 
 def read_settings() -> Settings:
