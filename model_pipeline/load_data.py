@@ -15,20 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model_pipeline.errors import Conflict, InvalidInput, Unavailable
-from model_pipeline.store.doors import Door, Page, Selection
+from model_pipeline.store.doors import Door, Kind, Page, Selection
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Kind = Literal["chunks", "pairs", "feedback"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 Result = TypeVar("Result")
 
 SHARD_ROWS = 10_000
@@ -137,7 +135,6 @@ def export(
     the folder holds another load, Unavailable where the door stays shut.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         return _export(door, wanted, folder, progress, shard_rows)
     except OSError as error:
         raise InvalidInput(
@@ -211,6 +208,7 @@ class _Note:
             raise Conflict(f"{folder} holds {wanted.kind} of an unknown load: name another folder.")
         rows, newest = door.extent(wanted.selection())
         bound = _iso(datetime.fromisoformat(newest)) if newest else None
+        folder.mkdir(parents=True, exist_ok=True)
         note = cls(folder / NOTE, _plain(wanted), bound, rows)
         note._write()
         return note

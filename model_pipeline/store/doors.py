@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import psycopg
 from psycopg import sql
@@ -16,6 +16,7 @@ from model_pipeline.store import connect, supabase_api
 if TYPE_CHECKING:
     from supabase import Client
 
+Kind = Literal["chunks", "pairs", "feedback"]
 Page = Sequence[dict[str, Any]]
 Condition = tuple[str, str, str]
 OPERATORS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}

@@ -1,4 +1,5 @@
-"""The whole store in one file, and back: collections, documents, chunks with their vectors.
+"""The whole store in one file, and back: collections, documents, chunks with their vectors, answers
+and feedback.
 
 The file is a gzip'd stream: a line with its format, a line of JSON that tells what is in it, each
 table as PostgreSQL's own binary COPY in blocks with their length before them (0 ends a table), and
@@ -30,6 +31,10 @@ COLUMNS = {
     "documents": "document_id, collection_id, source, title, metadata, content_hash, origin, "
     "chunk_count, created_at, updated_at",
     "chunks": ", ".join(CHUNK_COLUMNS),
+    "answers": "answer_id, user_id, question, answer, declined, citations, release_id, collection, "
+    "created_at",
+    "feedback": "feedback_id, answer_id, user_id, rating, comment, corrected_answer, harm, "
+    "created_at, updated_at",
 }
 LONGEST_BLOCK = 2**30  # PostgreSQL makes no longer one
 
@@ -98,7 +103,7 @@ def restore(conninfo: str, path: Path) -> dict[str, int]:
         with gzip.open(path) as file:  # to its end first: nothing of a damaged file is let in
             stream = _Hashed(file)
             head = _head(stream)
-            for _ in COLUMNS:
+            for _ in head["rows"]:
                 for _ in _blocks(stream):
                     pass
             stream.require_digest()
@@ -143,10 +148,10 @@ def _restore(conninfo: str, stream: _Hashed, head: dict[str, Any]) -> dict[str, 
     with _transaction(conninfo) as connection:
         # Whoever writes chunks reads this table's row first: all of them wait, or are waited for.
         connection.execute("lock table embedder, documents, collections in exclusive mode")
-        if _count(connection, "documents"):
+        if _count(connection, "documents") or _count(connection, "answers"):
             raise Conflict(
-                "The database holds documents already, and nothing was restored: restore into an "
-                "empty one."
+                "The database holds documents or answers already, and nothing was restored: "
+                "restore into an empty one."
             )
         connection.execute("delete from collections")
         connection.execute("delete from embedder")
@@ -156,8 +161,8 @@ def _restore(conninfo: str, stream: _Hashed, head: dict[str, Any]) -> dict[str, 
             connection.execute(
                 "insert into embedder (name, dimensions) values (%s, %s)", (name, dimensions)
             )
-        for table, columns in COLUMNS.items():
-            statement = f"copy {table} ({columns}) from stdin (format binary)"
+        for table in head["rows"]:  # an older dump has fewer
+            statement = f"copy {table} ({COLUMNS[table]}) from stdin (format binary)"
             with connection.cursor() as cursor, cursor.copy(statement) as copy:
                 for block in _blocks(stream):
                     copy.write(block)

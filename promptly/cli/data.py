@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model_pipeline.errors import InvalidInput
+from model_pipeline.store.doors import Kind
 from promptly import bootstrap
 from promptly.cli.interrupt import be_interruptible
 from promptly.cli.output import CollectionOption, JsonFlag, err, out, print_json, safe
 from promptly.settings import read_settings
+
+if TYPE_CHECKING:
+    from model_pipeline.load_data import Loaded
 
 app = typer.Typer(help="Stored rows as files.", no_args_is_help=True)
 
@@ -25,7 +29,7 @@ def data() -> None:
 
 @app.command()
 def export(
-    kind: Annotated[str, typer.Argument(help="chunks, pairs or feedback.")],
+    kind: Annotated[Kind, typer.Argument(help="What to write.")],
     folder: Annotated[Path, typer.Option("--out", help="The folder to write Parquet files to.")],
     collection: CollectionOption = None,
     since: Annotated[
@@ -40,16 +44,15 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write chunks, question-answer pairs or feedback to a folder, or go on where that stopped."""
-    from model_pipeline.load_data import KINDS, Wanted  # takes time to import, and few need it
-    from model_pipeline.load_data import export as write
+    from model_pipeline import load_data  # takes time to import, and few need it
 
-    if kind not in KINDS:
-        raise InvalidInput(f"{kind!r} cannot be exported: name one of {', '.join(KINDS)}.")
-    wanted = Wanted(kind, collection, _time(since, "--since"), _time(until, "--until"), vectors)
+    wanted = load_data.Wanted(
+        kind, collection, _time(since, "--since"), _time(until, "--until"), vectors
+    )
     be_interruptible()
     with bootstrap.door(read_settings(), https=https) as door, _bar(hidden=as_json) as bar:
         task = bar.add_task(kind, total=None)
-        done = write(
+        done = load_data.export(
             door,
             wanted,
             folder,
@@ -64,7 +67,7 @@ def export(
     out.print(safe(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def _as_json(done: Any) -> dict[str, Any]:
+def _as_json(done: Loaded) -> dict[str, Any]:
     return {
         "rows": done.rows,
         "rows_before": done.rows_before,

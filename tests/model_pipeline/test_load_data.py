@@ -27,9 +27,9 @@ from model_pipeline.errors import (
     StoreUnavailable,
     Unauthorized,
 )
-from model_pipeline.load_data import Kind, Loaded, Wanted, export, load
+from model_pipeline.load_data import Wanted, export, load
 from model_pipeline.store.connect import open_pool
-from model_pipeline.store.doors import Door, Page, PostgresDoor, Selection, SupabaseDoor
+from model_pipeline.store.doors import Door, Kind, Page, PostgresDoor, Selection, SupabaseDoor
 from model_pipeline.store.supabase_api import open_client
 from tests.conftest import NewDatabase
 from tests.servers import supabase_lite
@@ -62,7 +62,6 @@ select answer_id, case when right(answer, 1) < '5' then 'up' else 'down' end,
 from answers;
 """
 Doors = dict[str, Door]
-Export = Callable[..., tuple[Loaded, pa.Table]]
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +287,7 @@ def test_what_a_key_or_an_address_cannot_do(supabase: SupabaseServer, tmp_path: 
     ]
     for url, key, expected, words in cases:
         with pytest.raises(expected, match=words), open_client(url, key) as client:
-            export(SupabaseDoor(client), Wanted("pairs"), tmp_path)
+            export(SupabaseDoor(client), Wanted("pairs"), tmp_path / "none")
     assert not list(tmp_path.iterdir())
     with open_client(supabase.url, supabase.anon_key) as client:
         for kind in get_args(Kind):

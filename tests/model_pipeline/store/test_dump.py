@@ -17,13 +17,14 @@ import pytest
 from model_pipeline.domain import SearchMode
 from model_pipeline.errors import ConfigurationError, Conflict, InvalidInput
 from model_pipeline.store.connect import open_async_pool
-from model_pipeline.store.dump import dump, restore
+from model_pipeline.store.dump import COLUMNS, dump, restore
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 from model_pipeline.store.retrieval import PgRetriever
 
-TABLES = (
-    "collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics"
-)
+TABLES = """
+collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics
+answers feedback
+"""
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 MakeDocument = Callable[..., EmbeddedDocument]
 NewDatabase = Callable[[], AbstractContextManager[str]]
@@ -101,7 +102,14 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
         connection.execute(
             "insert into members select collection_id, gen_random_uuid(), 'editor' from collections"
         )
-    rows = {"collections": 2, "members": 2, "documents": 120, "chunks": 360}
+        connection.execute(
+            "with asked as (insert into answers (question, answer, release_id, citations) "
+            "select 'q' || n, 'a', 'r', '[{\"n\": 1}]' from generate_series(1, 5) as n "
+            "returning *) "
+            "insert into feedback (answer_id, rating) select answer_id, 'up' from asked"
+        )
+    rows = {"collections": 2, "members": 2, "documents": 120, "chunks": 360, "answers": 5,
+            "feedback": 5}  # fmt: skip
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)
@@ -109,6 +117,17 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
     assert all(before)
     assert rankings(empty) == before
     assert [one.name for one in tmp_path.iterdir()] == ["all.dump"]
+
+
+def test_a_dump_from_before_there_were_answers(
+    filled: str, empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as then:
+        then.delitem(COLUMNS, "answers")
+        then.delitem(COLUMNS, "feedback")
+        dump(filled, tmp_path / "old.dump")
+    restore(empty, tmp_path / "old.dump")
+    assert everything(empty) == everything(filled)
 
 
 def test_an_embedder_of_another_width_comes_with_the_dump(
