@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from model_pipeline.errors import ConfigurationError, StoreUnavailable
 from model_pipeline.store import migrations
@@ -89,6 +89,43 @@ def test_a_newer_database_is_refused(database: str) -> None:
         )
     with pytest.raises(ConfigurationError, match=r"20990101000000.*update Promptly"):
         migrate(database)
+
+
+HOSTED = """
+create schema auth;
+create function auth.uid() returns uuid language sql stable as
+$f$ select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid $f$;
+create schema extensions;
+create extension vector with schema extensions;
+grant usage on schema auth, extensions to anon, authenticated, service_role;
+grant usage, create on schema extensions, public to {user};
+alter default privileges for role {user} in schema public
+grant all on tables to anon, authenticated, service_role;
+grant anon, authenticated, service_role to {user};
+"""
+GRANTS = """
+select c.relname, a.grantee::regrole::text, a.privilege_type
+from pg_class as c, aclexplode(c.relacl) as a
+where c.relnamespace = 'public'::regnamespace
+    and a.grantee in ('anon'::regrole, 'authenticated'::regrole) order by 1, 2, 3
+"""
+
+
+def test_a_hosted_project_whose_user_is_no_superuser(empty: str, database: str, role: str) -> None:
+    name = conninfo_to_dict(empty)["dbname"]
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute(f"alter role {role} createrole createdb bypassrls")
+        connection.execute(f"alter database {name} owner to {role}")
+        connection.execute(HOSTED.format(user=role).encode())
+    try:
+        assert migrate(make_conninfo(empty, user=role)) == stems()
+        with psycopg.connect(empty) as hosted, psycopg.connect(database) as elsewhere:
+            # Hosted Supabase grants everything on new tables to everybody.
+            assert hosted.execute(GRANTS).fetchall() == elsewhere.execute(GRANTS).fetchall()
+    finally:
+        with psycopg.connect(empty, autocommit=True) as connection:
+            connection.execute(f"reassign owned by {role} to postgres")
+            connection.execute(f"drop owned by {role}")
 
 
 def test_no_database_there(tmp_path: Path) -> None:
