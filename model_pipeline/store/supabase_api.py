@@ -93,7 +93,7 @@ def _translated(code: str, message: str) -> PromptlyError:
         return StoreUnavailable(f"Supabase's API does not answer ({reason}): try again shortly.")
     if code in NOT_SIGNED_IN:
         return Unauthorized(
-            f"Supabase's API takes this key or token for nobody's ({reason}): set SUPABASE_KEY "
+            f"Supabase's API does not accept this key or token ({reason}): set SUPABASE_KEY "
             "anew, or sign in again where a token has expired."
         )
     if code in FORBIDDEN:
