@@ -74,25 +74,25 @@ def door(settings: Settings, *, https: bool) -> Iterator[Door]:
 
 @contextmanager
 def supabase_client(settings: Settings) -> Iterator[Client]:
-    """Raises ConfigurationError where the project's address or key is not set."""
-    if not (settings.supabase_url and settings.supabase_key):
+    """With the secret key where it is set. Raises ConfigurationError where the project's address or
+    any key is not."""
+    secret, token = settings.supabase_secret_key, settings.supabase_user_token
+    key = secret.get_secret_value() if secret else settings.supabase_key
+    if not (settings.supabase_url and key):
         raise ConfigurationError(
-            "Supabase's API needs SUPABASE_URL and SUPABASE_KEY: set both, from the project's "
-            "settings."
+            "Supabase's API needs SUPABASE_URL, and SUPABASE_SECRET_KEY or SUPABASE_KEY: set them, "
+            "from the project's settings."
         )
-    token = settings.supabase_user_token
     with open_client(
-        settings.supabase_url,
-        settings.supabase_key.get_secret_value(),
-        token.get_secret_value() if token else None,
+        settings.supabase_url, key, token.get_secret_value() if token else None
     ) as client:
         yield client
 
 
 @contextmanager
 def reports(settings: Settings) -> Iterator[Reports]:
-    """Where reports are put: the project's Storage, or without a project a folder of `home`."""
-    if settings.supabase_url and settings.supabase_key:
+    """Where reports are put: the project's Storage where its secret key is set, else a folder."""
+    if settings.supabase_url and settings.supabase_secret_key:
         with supabase_client(settings) as client:
             yield SupabaseReports(client)
     else:

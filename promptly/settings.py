@@ -54,8 +54,12 @@ class Settings(BaseSettings):
     )
     """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
     supabase_url: Annotated[str | None, Field(validation_alias="SUPABASE_URL")] = None
-    supabase_key: Annotated[SecretStr | None, Field(validation_alias="SUPABASE_KEY")] = None
-    """The project's API key, for its HTTP API."""
+    supabase_key: Annotated[str | None, Field(validation_alias="SUPABASE_KEY")] = None
+    """The project's publishable (anon) key: what anybody may see, and who signs in."""
+    supabase_secret_key: Annotated[
+        SecretStr | None, Field(validation_alias="SUPABASE_SECRET_KEY")
+    ] = None
+    """The project's secret (service role) key, which row-level security does not bind."""
     supabase_user_token: Annotated[
         SecretStr | None, Field(validation_alias="SUPABASE_USER_TOKEN")
     ] = None

@@ -76,7 +76,7 @@ def translate_errors() -> Iterator[None]:
         ) from error
     except SupabaseException as error:
         raise ConfigurationError(
-            f"SUPABASE_URL or SUPABASE_KEY cannot be used ({error}): take both from the project's "
+            f"SUPABASE_URL or its key cannot be used ({error}): take both from the project's "
             "settings."
         ) from error
     except APIError as error:
@@ -93,8 +93,8 @@ def _translated(code: str, message: str) -> PromptlyError:
         return StoreUnavailable(f"Supabase's API does not answer ({reason}): try again shortly.")
     if code in NOT_SIGNED_IN:
         return Unauthorized(
-            f"Supabase's API does not accept this key or token ({reason}): set SUPABASE_KEY "
-            "anew, or sign in again where a token has expired."
+            f"Supabase's API does not accept this key or token ({reason}): set it anew, "
+            "or sign in again where a token has expired."
         )
     if code in FORBIDDEN:
         return Forbidden(f"This key or token may not do this ({reason}): use one that may.")

@@ -39,7 +39,7 @@ def export(
     vectors: Annotated[bool, typer.Option("--vectors", help="Chunks with their vectors.")] = False,
     https: Annotated[
         bool,
-        typer.Option("--https", help="Through SUPABASE_URL with SUPABASE_KEY, not the database."),
+        typer.Option("--https", help="Through SUPABASE_URL and its key, not the database."),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

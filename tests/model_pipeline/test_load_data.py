@@ -281,7 +281,7 @@ def test_a_door_that_is_shut_for_a_while(
 
 def test_what_a_key_or_an_address_cannot_do(supabase: SupabaseServer, tmp_path: Path) -> None:
     cases: list[tuple[str, str, type[PromptlyError], str]] = [
-        (supabase.url, "sb_secret_wrong", Unauthorized, "set SUPABASE_KEY"),
+        (supabase.url, "sb_secret_wrong", Unauthorized, "set it anew"),
         (f"http://127.0.0.1:{free_port()}", "any", StoreUnavailable, "does not answer"),
         ("nowhere", "any", ConfigurationError, "SUPABASE_URL"),
     ]

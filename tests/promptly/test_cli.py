@@ -143,7 +143,7 @@ def test_chunks_are_exported_once_and_what_is_there_is_known(home: Path, tmp_pat
 
     assert "holds another load" in error(run(home, *arguments, "--vectors"))
     assert "--since is 'soon'" in error(run(home, *arguments, "--since", "soon"))
-    bare = {"SUPABASE_URL": "", "SUPABASE_KEY": ""}
+    bare = {"SUPABASE_URL": "", "SUPABASE_KEY": "", "SUPABASE_SECRET_KEY": ""}
     assert "SUPABASE_KEY" in error(run(home, *arguments, "--https", **bare))
     away = {"SUPABASE_URL": f"http://127.0.0.1:{free_port()}", "SUPABASE_KEY": "key"}
     new = (*arguments[:-1], str(tmp_path / "new"))

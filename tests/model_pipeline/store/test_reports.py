@@ -125,9 +125,9 @@ def test_each_report_is_stored_as_what_it_is(supabase_server: SupabaseServer) ->
 
 
 def test_where_reports_go_by_the_settings(tmp_path: Path) -> None:
-    with bootstrap.reports(Settings(home=tmp_path)) as reports:
+    with bootstrap.reports(Settings(home=tmp_path, supabase_key="publishable")) as reports:
         reports.put("x.md", b"x")
     assert (tmp_path / "reports/x.md").read_bytes() == b"x"
-    project = Settings(home=tmp_path, supabase_url="http://127.0.0.1:1", supabase_key="key")
+    project = Settings(home=tmp_path, supabase_url="http://127.0.0.1:1", supabase_secret_key="key")
     with bootstrap.reports(project) as reports:
         assert isinstance(reports, SupabaseReports)
