@@ -80,7 +80,7 @@ class Ingest:
         self,
         targets: Sequence[str],
         *,
-        collection: str,
+        collection: str | UUID,
         sync: bool = False,
         fields: FieldNames = FieldNames(),  # noqa: B008 - frozen
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
@@ -107,7 +107,7 @@ class Ingest:
         self,
         found: Iterable[Found | Failed],
         *,
-        collection: str,
+        collection: str | UUID,
         sync: bool = False,
         fields: FieldNames = FieldNames(),  # noqa: B008 - frozen
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
@@ -116,7 +116,11 @@ class Ingest:
     ) -> IngestSummary:
         started = time.perf_counter()
         self._store.register_embedder(self._embedder.name, self._embedder.dimensions)
-        collection_id = self._store.ensure_collection(collection)
+        collection_id = (
+            collection
+            if isinstance(collection, UUID)
+            else self._store.ensure_collection(collection)
+        )
         seen = seen or Seen()
         failures: list[tuple[str, str]] = []
         summary = IngestSummary()
@@ -148,31 +152,37 @@ class Ingest:
         """Split and embed the documents of a batch that are new or changed."""
         stored = self._store.content_hashes(collection_id, [doc.source for doc, _ in batch])
         fresh = [
-            (document, origin, digest)
+            (document, origin)
             for document, origin in batch
-            if stored.get(document.source) != (digest := self._hash(document))
+            if stored.get(document.source) != self._hash(document)
         ]
-        split = [self._splitter.split(document) for document, _, _ in fresh]
-        vectors = self._embedder.embed(
-            [
-                chunk.text_to_embed(document.title)
-                for (document, _, _), chunks in zip(fresh, split, strict=True)
-                for chunk in chunks
-            ]
-        )
-        prepared, at = [], 0
-        for (document, origin, digest), chunks in zip(fresh, split, strict=True):
-            rows = vectors[at : at + len(chunks)]
-            prepared.append(EmbeddedDocument(document, digest, origin, chunks, rows))
-            at += len(chunks)
+        prepared = self.embed(fresh)
+        for document, _ in fresh:
             seen.written[document.source] = "changed" if document.source in stored else "new"
-        changed = sum(document.source in stored for document, _, _ in fresh)
+        changed = sum(document.source in stored for document, _ in fresh)
         return prepared, IngestSummary(
             new=len(fresh) - changed,
             changed=changed,
             unchanged=len(batch) - len(fresh),
-            chunks=at,
+            chunks=sum(len(item.chunks) for item in prepared),
         )
+
+    def embed(self, items: Sequence[Item]) -> list[EmbeddedDocument]:
+        """Split and embed documents, together."""
+        split = [self._splitter.split(document) for document, _ in items]
+        vectors = self._embedder.embed(
+            [
+                chunk.text_to_embed(document.title)
+                for (document, _), chunks in zip(items, split, strict=True)
+                for chunk in chunks
+            ]
+        )
+        prepared, at = [], 0
+        for (document, origin), chunks in zip(items, split, strict=True):
+            rows = vectors[at : at + len(chunks)]
+            prepared.append(EmbeddedDocument(document, self._hash(document), origin, chunks, rows))
+            at += len(chunks)
+        return prepared
 
     def _hash(self, document: Document) -> str:
         return f"{self._splitter.version}:{document.content_hash()}"

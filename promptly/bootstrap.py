@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
@@ -20,9 +21,11 @@ from model_pipeline.store.doors import Door, PostgresDoor, SupabaseDoor
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
 from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.queue import News, PgQueue
 from model_pipeline.store.reports import FolderReports, Reports, SupabaseReports
 from model_pipeline.store.retrieval import PgRetriever
 from model_pipeline.store.supabase_api import open_client
+from model_pipeline.worker import Worked, Worker
 from promptly.settings import Settings
 from rag_service.answer import Answerer
 from rag_service.api.services import (
@@ -112,6 +115,20 @@ def ingesting(settings: Settings) -> Iterator[Ingest]:
     with store(settings) as documents:
         encoder = embedder(settings)
         yield Ingest(documents, encoder, splitter(encoder))
+
+
+@contextmanager
+def working(settings: Settings, *, tell: Callable[[Worked], None]) -> Iterator[Worker]:
+    encoder = embedder(settings)
+    with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=6) as pool:
+        documents = PgStore(pool)
+        documents.register_embedder(encoder.name, encoder.dimensions)
+        yield Worker(
+            PgQueue(pool, documents, uuid4()),
+            News(conninfo),
+            Ingest(documents, encoder, splitter(encoder)),
+            tell=tell,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,13 @@ from model_pipeline.store import migrations
 from model_pipeline.store.connect import connection_arguments, translate_errors
 from model_pipeline.store.pg_store import CHUNK_COLUMNS, fit_vectors
 
-FORMAT = b"promptly-dump 1\n"
+FORMAT = b"promptly-dump 2\n"
 COLUMNS = {
     "collections": "collection_id, name, created_at, owner_id, visibility",
     "members": "collection_id, user_id, role, created_at",
-    "documents": "document_id, collection_id, source, title, metadata, content_hash, origin, "
-    "chunk_count, created_at, updated_at",
+    "sources": "source_id, collection_id, kind, settings, refresh_every",
+    "documents": "document_id, collection_id, source, title, content, metadata, content_hash, "
+    "origin, chunk_count, created_at, updated_at",
     "chunks": ", ".join(CHUNK_COLUMNS),
     "answers": "answer_id, user_id, question, answer, declined, citations, release_id, collection, "
     "created_at",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,12 @@ from uuid import UUID, uuid5
 
 import psycopg
 from pgvector import HalfVector
-from psycopg.errors import DeadlockDetected, InsufficientPrivilege, SerializationFailure
+from psycopg.errors import (
+    DeadlockDetected,
+    InsufficientPrivilege,
+    SerializationFailure,
+    UniqueViolation,
+)
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
@@ -23,6 +28,7 @@ from model_pipeline.errors import (
     Forbidden,
     InvalidInput,
     NotFound,
+    PromptlyError,
     StoreUnavailable,
 )
 from model_pipeline.store.caller import become
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 ATTEMPTS = 4
+OVERTAKEN = (DeadlockDetected, SerializationFailure, UniqueViolation)
 MAX_COLLECTION_NAME = 200
 MAX_DIMENSIONS = 4000  # of a halfvec that HNSW indexes
 
@@ -188,9 +195,13 @@ class PgStore:
             return
 
         def write(connection: psycopg.Connection[Any]) -> None:
-            self._require_embedder(connection)
+            self.require_embedder(connection)
+            known = _lock_documents(connection, collection_id, [i.document.source for i in batch])
             _lock_collection(connection, collection_id)
-            ids = [uuid5(collection_id, item.document.source) for item in batch]
+            ids = [
+                known.get(item.document.source) or uuid5(collection_id, item.document.source)
+                for item in batch
+            ]
             connection.execute("delete from chunks where document_id = any(%s)", (ids,))
             with connection.cursor() as cursor:
                 cursor.executemany(
@@ -198,6 +209,7 @@ class PgStore:
                     "content_hash, origin, chunk_count) values (%s, %s, %s, %s, %s, %s, %s, %s) "
                     "on conflict (document_id) do update set title = excluded.title, "
                     "metadata = excluded.metadata, content_hash = excluded.content_hash, "
+                    "content = null, "
                     "origin = excluded.origin, chunk_count = excluded.chunk_count, "
                     "updated_at = now()",
                     [
@@ -214,15 +226,16 @@ class PgStore:
                         for document_id, item in zip(ids, batch, strict=True)
                     ],
                 )
+            rows = ((collection_id, *one) for one in zip(ids, batch, strict=True))
             if self._caller is None:
-                _copy_chunks(connection, "chunks", collection_id, zip(ids, batch, strict=True))
+                copy_chunks(connection, "chunks", rows)
                 return
             # COPY does not know row-level security: past a table of one's own.
             connection.execute("create temp table arriving (like chunks) on commit drop")
-            _copy_chunks(connection, "arriving", collection_id, zip(ids, batch, strict=True))
+            copy_chunks(connection, "arriving", rows)
             connection.execute("insert into chunks select * from arriving")
 
-        self._transact(write)
+        self.transact(write)
 
     def remove_sources(self, collection_id: UUID, sources: Sequence[str]) -> int:
         """Delete these documents; returns how many there were."""
@@ -230,19 +243,19 @@ class PgStore:
             return 0
 
         def remove(connection: psycopg.Connection[Any]) -> int:
+            known = _lock_documents(connection, collection_id, sources)
             _lock_collection(connection, collection_id)
             return connection.execute(
-                "delete from documents where collection_id = %s and source = any(%s)",
-                (collection_id, list(sources)),
+                "delete from documents where document_id = any(%s)", (list(known.values()),)
             ).rowcount
 
-        return self._transact(remove)
+        return self.transact(remove)
 
     def delete_document(self, document_id: UUID) -> None:
         def remove(connection: psycopg.Connection[Any]) -> int:
-            # The collection's lock comes first in every writer, so that none waits in a circle.
             row = connection.execute(
-                "select collection_id from documents where document_id = %s", (document_id,)
+                "select collection_id from documents where document_id = %s for no key update",
+                (document_id,),
             ).fetchone()
             if row is None:
                 return 0
@@ -251,7 +264,7 @@ class PgStore:
                 "delete from documents where document_id = %s", (document_id,)
             ).rowcount
 
-        if not self._transact(remove):
+        if not self.transact(remove):
             raise NotFound(f"There is no document {document_id}.")
 
     # Reading
@@ -296,7 +309,7 @@ class PgStore:
             for chunk_id, ordinal, start, path, content in chunks
         ]
 
-    def _require_embedder(self, connection: psycopg.Connection[Any]) -> None:
+    def require_embedder(self, connection: psycopg.Connection[Any]) -> None:
         """Hold the registered embedder in place until the transaction ends."""
         row = connection.execute("select * from hold_embedder()").fetchone()
         if self._embedder and row != self._embedder:
@@ -322,16 +335,30 @@ class PgStore:
             except InsufficientPrivilege as error:
                 raise Forbidden("This is not yours to change: ask its owner.") from error
 
-    def _transact(self, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
+    def transact(self, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
         """Run `work` in a transaction, again where another writer's made it fail."""
         for _ in range(ATTEMPTS):
             try:
                 with self._connection() as connection, connection.transaction():
                     return work(connection)
-            except StoreUnavailable as error:
-                if not isinstance(error.__cause__, DeadlockDetected | SerializationFailure):
+            except PromptlyError as error:
+                if not isinstance(error.__cause__, OVERTAKEN):
                     raise
         raise StoreUnavailable("Other writers kept getting in the way: try again shortly.")
+
+
+def _lock_documents(
+    connection: psycopg.Connection[Any], collection_id: UUID, sources: Sequence[str]
+) -> dict[str, UUID]:
+    """Those of `sources` that there are, held until the transaction ends. Documents come before
+    their collection in every writer, in order of their ids, so that none waits in a circle: an edit
+    of a row holds the row when its trigger comes to the collection."""
+    rows = connection.execute(
+        "select source, document_id from documents where collection_id = %s and source = any(%s) "
+        "order by document_id for no key update",
+        (collection_id, list(sources)),
+    )
+    return dict(rows.fetchall())
 
 
 def _lock_collection(connection: psycopg.Connection[Any], collection_id: UUID) -> None:
@@ -342,17 +369,17 @@ def _lock_collection(connection: psycopg.Connection[Any], collection_id: UUID) -
     )
 
 
-def _copy_chunks(
+def copy_chunks(
     connection: psycopg.Connection[Any],
     table: Literal["chunks", "arriving"],
-    collection_id: UUID,
-    items: Any,
+    items: Iterable[tuple[UUID, UUID, EmbeddedDocument]],
 ) -> None:
-    """All chunks of a batch in one COPY, so that the statistics are brought up to date once."""
+    """All chunks of (collection, document id, document) in one COPY, so that the statistics are
+    brought up to date once."""
     statement = f"copy {table} ({', '.join(CHUNK_COLUMNS)}) from stdin (format binary)"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(list(CHUNK_COLUMNS.values()))
-        for document_id, item in items:
+        for collection_id, document_id, item in items:
             metadata = _jsonb(item.document.metadata)
             for chunk, vector in zip(item.chunks, item.vectors, strict=True):
                 copy.write_row(

@@ -12,7 +12,7 @@ import sys
 import typer
 
 from model_pipeline.errors import PromptlyError, Unavailable
-from promptly.cli import api, ask, data, db, doctor, documents, ingest, up
+from promptly.cli import api, ask, data, db, doctor, documents, ingest, up, worker
 from promptly.cli.output import say_error
 
 EXIT_FAILED = 1
@@ -33,6 +33,7 @@ app.command("ask")(ask.ask)
 app.add_typer(documents.app, name="documents")
 app.add_typer(db.app, name="db")
 app.add_typer(data.app, name="data")
+app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)
 app.command("api")(api.api)
 

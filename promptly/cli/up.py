@@ -1,4 +1,4 @@
-"""`promptly up`: database, API and UI together, stopped together."""
+"""`promptly up`: database, API, UI and worker together, stopped together."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ STOP_LIMIT_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A child process, the address people use, and the address that tells when it is ready."""
+    """A child process, the address people use, None for the worker's, and the path there that tells
+    when it is ready."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
-    address: str
+    address: str | None
     health: str
 
 
 def up() -> None:
-    """Start the database, the API and the UI; Ctrl-C stops them."""
+    """Start the database, the API, the UI and the worker; Ctrl-C stops them."""
     settings = read_settings()
     settings.require_private(settings.api_host, "PROMPTLY_API_HOST")
     settings.require_private(settings.ui_host, "PROMPTLY_UI_HOST")
@@ -53,6 +54,9 @@ def up() -> None:
         with _services(settings, environment) as services:
             for service in services:
                 _wait_until_ready(service, services)
+            # Last: its start takes nothing from theirs.
+            command = [sys.executable, "-m", "promptly", "worker"]
+            services.append(_start(settings, environment, "worker", command))
             _greet(services)
             _watch(services)
 
@@ -92,37 +96,43 @@ def _ingest_demo(settings: Settings) -> None:
 
 
 @contextmanager
-def _services(settings: Settings, environment: dict[str, str]) -> Iterator[Sequence[Service]]:
-    logs = settings.home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+def _services(settings: Settings, environment: dict[str, str]) -> Iterator[list[Service]]:
+    """The API and the UI; whatever is added is stopped with them."""
     api = f"http://{settings.api_host}:{settings.api_port}"
     ui = f"http://{settings.ui_host}:{settings.ui_port}"
-    commands = {
-        "API": ([sys.executable, "-m", "promptly", "api"], api, f"{api}/readyz"),
-        "UI": (
-            ui_command(api, settings.ui_port, host=settings.ui_host),
-            ui,
-            f"{ui}/_stcore/health",
-        ),
-    }
+    serve = [sys.executable, "-m", "promptly", "api"]
+    show = ui_command(api, settings.ui_port, host=settings.ui_host)
     services: list[Service] = []
     try:
-        for name, (command, address, health) in commands.items():
-            log = logs / f"{name.lower()}.log"
-            with log.open("wb") as output:
-                # A session of its own: Ctrl-C reaches this process alone, and it stops the rest.
-                process = subprocess.Popen(  # noqa: S603
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,
-                )
-            services.append(Service(name, process, log, address, health))
+        services.append(_start(settings, environment, "API", serve, api, "/readyz"))
+        services.append(_start(settings, environment, "UI", show, ui, "/_stcore/health"))
         yield services
     finally:
         _stop(services)
+
+
+def _start(
+    settings: Settings,
+    environment: dict[str, str],
+    name: str,
+    command: list[str],
+    address: str | None = None,
+    health: str = "",
+) -> Service:
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{name.lower()}.log"
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches this process alone, and it stops the rest.
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    return Service(name, process, log, address, health)
 
 
 def _stop(services: Sequence[Service]) -> None:
@@ -142,7 +152,9 @@ def _wait_until_ready(service: Service, services: Sequence[Service]) -> None:
     while time.monotonic() < deadline:
         _require_alive(services)
         try:
-            if httpx.get(service.health, timeout=2.0, trust_env=False).is_success:
+            if httpx.get(
+                f"{service.address}{service.health}", timeout=2.0, trust_env=False
+            ).is_success:
                 return
         except httpx.HTTPError:
             pass  # not listening yet
@@ -163,7 +175,8 @@ def _require_alive(services: Sequence[Service]) -> None:
 
 def _greet(services: Sequence[Service]) -> None:
     for service in services:
-        out.print(f"[bold]{service.name}[/bold]\t{escape(service.address)}", highlight=False)
+        if service.address is not None:
+            out.print(f"[bold]{service.name}[/bold]\t{escape(service.address)}", highlight=False)
     out.print(f'\nTry: [green]promptly ask "{QUESTION}"[/green] or open the UI. Ctrl-C stops.')
 
 

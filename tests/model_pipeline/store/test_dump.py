@@ -93,6 +93,9 @@ def rankings(database: str) -> list[Any]:
     return asyncio.run(ask())
 
 
+ASKED = "select collection_id, document_id, source_id from jobs order by 2 nulls last, 3"
+
+
 def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_path: Path) -> None:
     with psycopg.connect(filled) as connection:
         connection.execute(
@@ -108,8 +111,19 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
             "returning *) "
             "insert into feedback (answer_id, rating) select answer_id, 'up' from asked"
         )
-    rows = {"collections": 2, "members": 2, "documents": 120, "chunks": 360, "answers": 5,
-            "feedback": 5}  # fmt: skip
+        connection.execute(
+            "insert into sources (collection_id, kind, settings, refresh_every) "
+            "select collection_id, 'files', '{\"paths\": [\"/docs\"]}', '1 day' from collections "
+            "where name = 'plain'"
+        )
+        connection.execute(
+            "insert into documents (collection_id, source, content) "
+            "select collection_id, 'waiting', 'Not indexed yet.' from collections"
+        )
+        jobs = connection.execute(ASKED).fetchall()
+    assert len(jobs) == 3
+    rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360,
+            "answers": 5, "feedback": 5}  # fmt: skip
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)
@@ -117,6 +131,8 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
     assert all(before)
     assert rankings(empty) == before
     assert [one.name for one in tmp_path.iterdir()] == ["all.dump"]
+    with psycopg.connect(empty) as connection:
+        assert connection.execute(ASKED).fetchall() == jobs
 
 
 def test_a_dump_from_before_there_were_answers(

@@ -159,7 +159,9 @@ def test_deny_by_default(database: str) -> None:
     chunk_lexemes chunks collection_statistics collections documents lexeme_statistics
     loadable_chunks
     """.split()
-    own = ["answers", "embedder", "feedback", "loadable_feedback", "loadable_pairs", "members"]
+    own = """
+    answers embedder feedback jobs loadable_feedback loadable_pairs members sources
+    """.split()
     written = ["chunks", "collections", "documents", "members"]
     assert open_tables == past_policies == []
     assert {(who, what): tables for who, what, tables in granted} == {
@@ -167,7 +169,7 @@ def test_deny_by_default(database: str) -> None:
         ("authenticated", "SELECT"): sorted([*seen, *own]),
         ("authenticated", "INSERT"): written,
         ("authenticated", "UPDATE"): written,
-        ("authenticated", "DELETE"): sorted([*written, "feedback"]),
+        ("authenticated", "DELETE"): sorted([*written, "feedback", "sources"]),
     }
     # Nobody sets a row's times, or gives it to another.
     assert dict(by_column) == {
