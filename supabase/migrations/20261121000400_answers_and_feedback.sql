@@ -32,7 +32,7 @@ create table public.feedback (
 create index feedback_user_id on public.feedback (user_id);
 create index feedback_updated_at on public.feedback (updated_at);
 
-create function public.touch_feedback() returns trigger
+create function public.stamp_update() returns trigger
 language plpgsql
 set search_path = ''
 as $$
@@ -41,8 +41,12 @@ begin
     return new;
 end
 $$;
-create trigger touch before update on public.feedback
-for each row execute function public.touch_feedback();
+create trigger feedback_updated before update on public.feedback
+for each row execute function public.stamp_update();
+-- Metadata alone may be edited in the table; loads by date go by this time.
+create trigger documents_metadata_updated before update of metadata on public.documents
+for each row when (old.metadata is distinct from new.metadata)
+execute function public.stamp_update();
 
 alter table public.answers enable row level security;
 alter table public.feedback enable row level security;

@@ -259,6 +259,22 @@ def test_what_changes_while_it_runs_is_the_next_loads(
     assert len(set(keys(loaded))) == loaded.num_rows >= ROWS - 3 * 10
 
 
+def test_an_edit_in_the_table_is_the_next_loads(new_database: NewDatabase, tmp_path: Path) -> None:
+    with (
+        new_database() as conninfo,
+        psycopg.connect(conninfo, autocommit=True) as writer,
+        open_pool(conninfo, min_size=1, max_size=1) as pool,
+    ):
+        writer.execute(FILL)
+        door = PostgresDoor(pool)
+        done = export(door, Wanted("chunks"), tmp_path / "first")
+        since = datetime.fromisoformat(str(done.newest)) + timedelta(microseconds=1)
+        writer.execute("update documents set metadata = '{\"price\": 2}' where source = 'shop7'")
+        rest = read(export(door, Wanted("chunks", since=since), tmp_path / "next").shards)
+    assert rest["source"].to_pylist() == ["shop7", "shop7"]
+    assert rest["metadata"].to_pylist() == ['{"price": 2}'] * 2
+
+
 @pytest.mark.parametrize("name", ["postgres", "https"])
 def test_a_door_that_is_shut_for_a_while(
     doors: Doors, supabase: SupabaseServer, tmp_path: Path, name: str
