@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -23,12 +24,15 @@ from model_pipeline.in_use import InUse
 from model_pipeline.ingest import Ingest
 from model_pipeline.store.collections import PgCollections
 from model_pipeline.store.connect import open_async_pool, open_pool
+from model_pipeline.store.doors import Door, PostgresDoor, SupabaseDoor
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.keys import KeyCheck, PgKeys
 from model_pipeline.store.migrations import migrate
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.queue import News, PgQueue
+from model_pipeline.store.reports import FolderReports, Reports, SupabaseReports
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.supabase_api import open_client
 from model_pipeline.worker import Worked, Worker
 from promptly.settings import LOOPBACK, Settings
 from rag_service.answer import Answerer
@@ -42,6 +46,9 @@ from rag_service.api.services import (
 from rag_service.api.tokens import Keys, TokenAccess
 from rag_service.generate.extractive import Extractive
 from rag_service.retrieve import Retriever
+
+if TYPE_CHECKING:
+    from supabase import Client
 
 log = structlog.get_logger()
 FOLLOW_EVERY_S = 3.0
@@ -77,6 +84,44 @@ def open_store(conninfo: str) -> Iterator[PgStore]:
 def keys(settings: Settings) -> Iterator[PgKeys]:
     with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=1) as pool:
         yield PgKeys(pool)
+
+
+@contextmanager
+def door(settings: Settings, *, https: bool) -> Iterator[Door]:
+    """To the stored rows: the database, or with `https` Supabase's API."""
+    if https:
+        with supabase_client(settings) as client:
+            yield SupabaseDoor(client)
+        return
+    with database(settings) as conninfo, open_pool(conninfo, min_size=1, max_size=1) as pool:
+        yield PostgresDoor(pool)
+
+
+@contextmanager
+def supabase_client(settings: Settings) -> Iterator[Client]:
+    """With the secret key where it is set. Raises ConfigurationError where the project's address or
+    any key is not."""
+    secret, token = settings.supabase_secret_key, settings.supabase_user_token
+    key = secret.get_secret_value() if secret else settings.supabase_key
+    if not (settings.supabase_url and key):
+        raise ConfigurationError(
+            "Supabase's API needs SUPABASE_URL, and SUPABASE_SECRET_KEY or SUPABASE_KEY: set them, "
+            "from the project's settings."
+        )
+    with open_client(
+        settings.supabase_url, key, token.get_secret_value() if token else None
+    ) as client:
+        yield client
+
+
+@contextmanager
+def reports(settings: Settings) -> Iterator[Reports]:
+    """Where reports are put: the project's Storage where its secret key is set, else a folder."""
+    if settings.supabase_url and settings.supabase_secret_key:
+        with supabase_client(settings) as client:
+            yield SupabaseReports(client)
+    else:
+        yield FolderReports(settings.reports_dir)
 
 
 def embedder(settings: Settings, spec: str) -> Embedder:

@@ -56,7 +56,15 @@ class Settings(BaseSettings):
     """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
     supabase_url: Annotated[str | None, Field(validation_alias="SUPABASE_URL")] = None
     supabase_key: Annotated[str | None, Field(validation_alias="SUPABASE_KEY")] = None
-    """The project's publishable (anon) key, with which the UI lets people sign in."""
+    """The project's publishable (anon) key: what anybody may see, and who signs in."""
+    supabase_secret_key: Annotated[
+        SecretStr | None, Field(validation_alias="SUPABASE_SECRET_KEY")
+    ] = None
+    """The project's secret (service role) key, which row-level security does not bind."""
+    supabase_user_token: Annotated[
+        SecretStr | None, Field(validation_alias="SUPABASE_USER_TOKEN")
+    ] = None
+    """Whose rows that API gives: a signed-in user's access token."""
     supabase_jwt_secret: Annotated[
         SecretStr | None, Field(validation_alias="SUPABASE_JWT_SECRET")
     ] = None
@@ -93,6 +101,10 @@ class Settings(BaseSettings):
     @property
     def cache_dir(self) -> Path:
         return self.home / "cache"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.home / "reports"
 
 
 def read_settings() -> Settings:

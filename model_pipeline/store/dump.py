@@ -1,4 +1,5 @@
-"""The whole store in one file, and back: collections, documents, chunks with their vectors.
+"""The whole store in one file, and back: collections, documents, chunks with their vectors, answers
+and feedback.
 
 The file is a gzip'd stream: a line with its format, a line of JSON that tells what is in it, each
 table as PostgreSQL's own binary COPY in blocks with their length before them (0 ends a table), and
@@ -21,7 +22,7 @@ import psycopg
 from model_pipeline.errors import ConfigurationError, Conflict, InvalidInput
 from model_pipeline.store import migrations
 from model_pipeline.store.connect import connection_arguments, translate_errors
-from model_pipeline.store.embedders import note, spec_of, stored_embedders
+from model_pipeline.store.embedders import note, stored_embedders
 from model_pipeline.store.pg_store import CHUNK_COLUMNS
 
 FORMAT = b"promptly-dump 2\n"
@@ -32,6 +33,10 @@ COLUMNS = {
     "documents": "document_id, collection_id, source, title, content, metadata, content_hash, "
     "origin, chunk_count, created_at, updated_at",
     "chunks": ", ".join(CHUNK_COLUMNS),
+    "answers": "answer_id, user_id, question, answer, declined, citations, release_id, collection, "
+    "created_at",
+    "feedback": "feedback_id, answer_id, user_id, rating, comment, corrected_answer, harm, "
+    "created_at, updated_at",
 }
 # Keys stay behind, with their memberships: one that was revoked since would open again.
 KEPT = {"members": "where user_id not in (select key_id from service_keys)"}
@@ -152,10 +157,10 @@ def _restore(conninfo: str, stream: _Hashed, head: dict[str, Any]) -> dict[str, 
     with _transaction(conninfo) as connection:
         # Whoever writes chunks reads this table's row first: all of them wait, or are waited for.
         connection.execute("lock table embedder, documents, collections in exclusive mode")
-        if _count(connection, "documents"):
+        if _count(connection, "documents") or _count(connection, "answers"):
             raise Conflict(
-                "The database holds documents already, and nothing was restored: restore into an "
-                "empty one."
+                "The database holds documents or answers already, and nothing was restored: "
+                "restore into an empty one."
             )
         if len(stored_embedders(connection)) > 1:
             raise Conflict(
@@ -165,8 +170,7 @@ def _restore(conninfo: str, stream: _Hashed, head: dict[str, Any]) -> dict[str, 
         connection.execute("delete from collections")
         connection.execute("delete from embedder")
         if head["embedder"]:
-            name, dimensions, *spec = head["embedder"]  # older dumps have none
-            note(connection, name, dimensions, spec[0] if spec else spec_of(name))
+            note(connection, *head["embedder"])
         for table, columns in COLUMNS.items():
             statement = f"copy {table} ({columns}) from stdin (format binary)"
             with connection.cursor() as cursor, cursor.copy(statement) as copy:

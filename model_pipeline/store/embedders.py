@@ -79,12 +79,6 @@ def note(connection: psycopg.Connection[Any], name: str, dimensions: int, spec: 
     )
 
 
-def spec_of(name: str) -> str:
-    """What opens an embedder that was noted before specs were."""
-    kind, _, rest = name.partition(":")
-    return f"{kind}:{rest.partition(':')[0]}" if kind == "onnx" else name
-
-
 def require_indexable(name: str, dimensions: int) -> None:
     if not 0 < dimensions <= MAX_DIMENSIONS:
         raise ConfigurationError(

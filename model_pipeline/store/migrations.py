@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ create table if not exists supabase_migrations.schema_migrations (
     version text primary key, statements text[], name text
 )
 """
+# A semicolon ends a statement save in what stands before it here: comments, quotes, dollar quotes.
+ENDS = re.compile(
+    r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "[^"]*" | (\$\w*\$).*?\1 | (?P<end>;)""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,15 @@ def text() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for _, _, path in _files())
 
 
+def statements(content: str) -> list[str]:
+    """A file's statements as the Supabase CLI writes them to the history: each with the comments
+    before it, without its semicolon."""
+    ends = [found.start() for found in ENDS.finditer(content) if found["end"]]
+    starts = [0, *(end + 1 for end in ends)]
+    pieces = [content[a:b] for a, b in zip(starts, [*ends, None], strict=True)]
+    return [piece.strip() for piece in pieces if piece.strip()]
+
+
 @contextmanager
 def _connection(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
     # A file's many statements cannot be prepared as one.
@@ -128,7 +143,7 @@ def _apply(connection: psycopg.Connection[Any], version: str, name: str, path: P
             connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, statements, name) "
                 "values (%s, %s, %s)",
-                (version, [content], name),
+                (version, statements(content), name),
             )
             return True
     except psycopg.errors.DiskFull:

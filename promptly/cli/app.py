@@ -12,7 +12,7 @@ import sys
 import typer
 
 from model_pipeline.errors import PromptlyError, Unavailable
-from promptly.cli import api, ask, db, doctor, documents, ingest, keys, reembed, up, worker
+from promptly.cli import api, ask, data, db, doctor, documents, ingest, keys, reembed, up, worker
 from promptly.cli.output import say_error
 
 EXIT_FAILED = 1
@@ -32,6 +32,7 @@ app.command("search")(ask.search)
 app.command("ask")(ask.ask)
 app.add_typer(documents.app, name="documents")
 app.add_typer(db.app, name="db")
+app.add_typer(data.app, name="data")
 app.command("worker")(worker.worker)
 app.add_typer(keys.app, name="keys")
 app.add_typer(reembed.app, name="reembed")

@@ -48,7 +48,7 @@ def status(as_json: JsonFlag = False) -> None:
 def dump(
     file: Annotated[Path, typer.Argument(help="The file to write.")], as_json: JsonFlag = False
 ) -> None:
-    """Write all collections, documents and chunks with their vectors to a file."""
+    """Write all collections, documents, chunks with vectors, answers and feedback to a file."""
     settings = read_settings()
     with bootstrap.database(settings) as conninfo:
         rows = dumps.dump(conninfo, file)

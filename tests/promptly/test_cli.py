@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -129,6 +130,29 @@ def test_a_dump_is_restored_into_an_empty_database_only(home: Path, tmp_path: Pa
     other = tmp_path / "other"
     other.mkdir()
     assert as_json(other, "db", "restore", str(tmp_path / "all.dump")) == dumped
+
+
+def test_chunks_are_exported_once_and_what_is_there_is_known(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("To be exported.\n")
+    as_json(home, "ingest", str(tmp_path / "a.md"), "-c", "exported")
+    arguments = ("data", "export", "chunks", "-c", "exported", "--out", str(tmp_path / "out"))
+    done = as_json(home, *arguments)
+    assert (done["rows"], done["rows_before"]) == (1, 0)
+    table = pq.read_table(done["files"])
+    assert table["content"].to_pylist() == ["To be exported.\n"]
+    assert as_json(home, *arguments)["rows_before"] == 1
+    assert "1 chunks (1 lay there)" in run(home, *arguments).stdout
+
+    assert "holds another load" in error(run(home, *arguments, "--vectors"))
+    assert "--since is 'soon'" in error(run(home, *arguments, "--since", "soon"))
+    bare = {"SUPABASE_URL": "", "SUPABASE_KEY": "", "SUPABASE_SECRET_KEY": ""}
+    assert "SUPABASE_KEY" in error(run(home, *arguments, "--https", **bare))
+    away = {"SUPABASE_URL": f"http://127.0.0.1:{free_port()}", "SUPABASE_KEY": "key"}
+    new = (*arguments[:-1], str(tmp_path / "new"))
+    refused = run(home, *new, "--https", **away)
+    assert (refused.returncode, (tmp_path / "new").exists()) == (4, False)
+    assert "SUPABASE_URL does not answer" in error(refused)
+    assert run(home, "data", "export", "tables", "--out", "x").returncode == 2
 
 
 def test_the_doctor_names_and_mends(home: Path, database: str) -> None:

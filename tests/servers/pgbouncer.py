@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode."""
+"""A real PgBouncer, pooling by transactions, or by sessions as Supabase's session pooler does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -21,7 +22,9 @@ def program() -> str | None:
 
 
 @contextmanager
-def running(server: str, folder: Path) -> Iterator[int]:
+def running(
+    server: str, folder: Path, *, pool_mode: Literal["transaction", "session"] = "transaction"
+) -> Iterator[int]:
     """The port on which each database of `server` is reached over two connections."""
     given = conninfo_to_dict(server)
     port = free_port()
@@ -29,7 +32,7 @@ def running(server: str, folder: Path) -> Iterator[int]:
     settings.write_text(
         f"[databases]\n* = host={given['host']} user={given['user']}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\n"
+        f"auth_type = any\npool_mode = {pool_mode}\ndefault_pool_size = {SERVER_CONNECTIONS}\n"
         "max_client_conn = 200\n"
     )
     command = [str(program()), "--quiet", str(settings)]

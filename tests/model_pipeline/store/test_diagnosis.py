@@ -240,7 +240,7 @@ def test_a_user_without_rights_gets_a_sentence(filled: str, role: str) -> None:
     found = unwell(as_role, fix=True)
     assert [*found] == ["row level security", "rights"]
     assert "It could not be mended: The database user may not" in found["row level security"].detail
-    assert f"user {role} lacks rights (delete on chunk_lexemes" in found["rights"].detail
+    assert f"user {role} lacks rights (delete on answers" in found["rights"].detail
     execute(
         filled,
         f"grant all on all tables in schema public to {role}",

@@ -21,9 +21,10 @@ from model_pipeline.store.dump import dump, restore
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 from model_pipeline.store.retrieval import PgRetriever
 
-TABLES = (
-    "collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics"
-)
+TABLES = """
+collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics
+answers feedback
+"""
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 MakeDocument = Callable[..., EmbeddedDocument]
 NewDatabase = Callable[[], AbstractContextManager[str]]
@@ -105,6 +106,12 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
             "insert into members select collection_id, gen_random_uuid(), 'editor' from collections"
         )
         connection.execute(
+            "with asked as (insert into answers (question, answer, release_id, citations) "
+            "select 'q' || n, 'a', 'r', '[{\"n\": 1}]' from generate_series(1, 5) as n "
+            "returning *) "
+            "insert into feedback (answer_id, rating) select answer_id, 'up' from asked"
+        )
+        connection.execute(
             "insert into sources (collection_id, kind, settings, refresh_every) "
             "select collection_id, 'files', '{\"paths\": [\"/docs\"]}', '1 day' from collections "
             "where name = 'plain'"
@@ -115,7 +122,8 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
         )
         jobs = connection.execute(ASKED).fetchall()
     assert len(jobs) == 3
-    rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360}
+    rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360,
+            "answers": 5, "feedback": 5}  # fmt: skip
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)
