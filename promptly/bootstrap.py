@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
+from model_pipeline.documents.bucket import Storage
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Caller, Embedder
@@ -21,6 +22,7 @@ from model_pipeline.store.migrations import migrate
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.queue import News, PgQueue
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.sources import PgSources
 from model_pipeline.worker import Worked, Worker
 from promptly.settings import Settings
 from rag_service.answer import Answerer
@@ -83,7 +85,14 @@ def working(settings: Settings, *, tell: Callable[[Worked], None]) -> Iterator[W
             News(conninfo),
             Ingest(documents, encoder, splitter(encoder)),
             tell=tell,
+            storage=_storage(settings),
         )
+
+
+def _storage(settings: Settings) -> Storage | None:
+    if not (settings.supabase_url and settings.supabase_key):
+        return None
+    return Storage(settings.supabase_url, settings.supabase_key.get_secret_value())
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,7 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
                     retriever=retriever,
                     answerer=answerer,
                     documents=documents,
+                    sources=PgSources(documents),
                     ingest=partial(_ingest_uploads, Ingest(documents, parts.embedder, splits)),
                     ready=parts.store.ping,
                     limits=limits,

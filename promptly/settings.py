@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     )
     """Host headers that the API answers to: a web page elsewhere cannot reach a local service."""
     supabase_url: Annotated[str | None, Field(validation_alias="SUPABASE_URL")] = None
+    supabase_key: Annotated[SecretStr | None, Field(validation_alias="SUPABASE_KEY")] = None
+    """Of the project, for reading buckets: its secret key, or one that may read them."""
     supabase_jwt_secret: Annotated[
         SecretStr | None, Field(validation_alias="SUPABASE_JWT_SECRET")
     ] = None

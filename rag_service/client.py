@@ -142,17 +142,13 @@ class Client:
         self, *, collection: str | None = None, limit: int = 100, after: str | None = None
     ) -> Json:
         parameters = {"collection": collection, "limit": limit, "after": after}
-        given = {name: value for name, value in parameters.items() if value is not None}
-        return self._json("GET", "/v1/documents", params=given)
+        return self._json("GET", "/v1/documents", params=_given(parameters))
 
     def document(self, document_id: str) -> Json:
         return self._json("GET", f"/v1/documents/{quote(document_id, safe='')}")
 
     def delete_document(self, document_id: str) -> None:
-        with self._errors():
-            response = self._http.delete(f"/v1/documents/{quote(document_id, safe='')}")
-        if response.is_error:
-            raise _problem(response)
+        self._send("DELETE", f"/v1/documents/{quote(document_id, safe='')}")
 
     def add_text(
         self,
@@ -185,6 +181,51 @@ class Client:
             names: list[str] = self._json("GET", "/v1/collections")["collections"]
         return names
 
+    def sources(
+        self, *, collection: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Json:
+        parameters = {"collection": collection, "limit": limit, "after": after}
+        return self._json("GET", "/v1/sources", params=_given(parameters))
+
+    def add_source(
+        self,
+        kind: str,
+        settings: Mapping[str, Any],
+        *,
+        collection: str = "default",
+        refresh_every_s: int | None = None,
+    ) -> Json:
+        body = {
+            "kind": kind,
+            "settings": dict(settings),
+            "collection": collection,
+            "refresh_every_s": refresh_every_s,
+        }
+        return self._json("POST", "/v1/sources", **_encoded(body))
+
+    def remove_source(self, source_id: str) -> int:
+        """How many documents went with it."""
+        with self._expected():
+            removed = self._json("DELETE", f"/v1/sources/{quote(source_id, safe='')}")
+            return int(removed["documents"])
+
+    def refresh_source(self, source_id: str) -> None:
+        self._send("POST", f"/v1/sources/{quote(source_id, safe='')}/refresh")
+
+    def jobs(
+        self,
+        *,
+        collection: str | None = None,
+        state: str | None = None,
+        limit: int = 100,
+        after: int = 0,
+    ) -> Json:
+        parameters = {"collection": collection, "state": state, "limit": limit, "after": after}
+        return self._json("GET", "/v1/jobs", params=_given(parameters))
+
+    def retry_job(self, job_id: int) -> None:
+        self._send("POST", f"/v1/jobs/{int(job_id)}/retry")
+
     def ready(self) -> bool:
         """Whether the service can answer now; False as well where nothing listens."""
         try:
@@ -192,11 +233,15 @@ class Client:
         except httpx.HTTPError:
             return False
 
-    def _json(self, method: str, path: str, **arguments: Any) -> Json:
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         with self._errors():
             response = self._http.request(method, path, **arguments)
         if response.is_error:
             raise _problem(response)
+        return response
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Json:
+        response = self._send(method, path, **arguments)
         with self._expected():
             body: Json = response.json()
         return body
@@ -232,6 +277,10 @@ class Client:
             raise ServiceAway(
                 f"The service at {self.base_url} does not answer: start it with `make run`."
             ) from error
+
+
+def _given(parameters: Json) -> Json:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _question(

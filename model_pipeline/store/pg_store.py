@@ -107,23 +107,8 @@ class PgStore:
     # Collections and the embedder
 
     def ensure_collection(self, name: str) -> UUID:
-        if not name.strip() or len(name) > MAX_COLLECTION_NAME or "\0" in name:
-            raise InvalidInput(
-                f"A collection's name has 1 to {MAX_COLLECTION_NAME} characters, and this one has "
-                f"{len(name.strip())}."
-            )
         with self._connection() as connection:
-            row = connection.execute(WRITABLE, (name,)).fetchone()
-            if row is None:
-                connection.execute(
-                    "insert into collections (name) values (%s) "
-                    "on conflict (owner_id, name) do nothing",
-                    (name,),
-                )
-                row = connection.execute(WRITABLE, (name,)).fetchone()
-        assert row is not None
-        collection_id: UUID = row[0]
-        return collection_id
+            return ensure_collection(connection, name)
 
     def collections(self) -> list[str]:
         with self._connection() as connection:
@@ -345,6 +330,25 @@ class PgStore:
                 if not isinstance(error.__cause__, OVERTAKEN):
                     raise
         raise StoreUnavailable("Other writers kept getting in the way: try again shortly.")
+
+
+def ensure_collection(connection: psycopg.Connection[Any], name: str) -> UUID:
+    """The collection of this name that the caller may write to, made where there is none."""
+    if not name.strip() or len(name) > MAX_COLLECTION_NAME or "\0" in name:
+        raise InvalidInput(
+            f"A collection's name has 1 to {MAX_COLLECTION_NAME} characters, and this one has "
+            f"{len(name.strip())}."
+        )
+    row = connection.execute(WRITABLE, (name,)).fetchone()
+    if row is None:
+        connection.execute(
+            "insert into collections (name) values (%s) on conflict (owner_id, name) do nothing",
+            (name,),
+        )
+        row = connection.execute(WRITABLE, (name,)).fetchone()
+    assert row is not None
+    collection_id: UUID = row[0]
+    return collection_id
 
 
 def _lock_documents(

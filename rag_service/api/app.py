@@ -14,6 +14,7 @@ from rag_service.api.health import health_routes
 from rag_service.api.middleware import Guard
 from rag_service.api.search import search_routes
 from rag_service.api.services import Services
+from rag_service.api.sources import source_routes
 
 DESCRIPTION = """
 Ask your own documents: passages by hybrid search, answers with checked citations.
@@ -48,7 +49,7 @@ def create_app(services: Services) -> FastAPI:
         version=_version(),
         responses=PROBLEMS,
     )
-    for routes in (search_routes, answer_routes, document_routes, health_routes):
+    for routes in (search_routes, answer_routes, document_routes, source_routes, health_routes):
         app.include_router(routes(services))
     problems.install(app)
     app.add_middleware(Guard, limits=services.limits)

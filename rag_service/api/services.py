@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 
 from model_pipeline.domain import Answer, Caller, DocumentSummary, SearchMode, SearchResult, Turn
 from model_pipeline.store.pg_store import StoredChunk
+from model_pipeline.store.sources import JobCounts, JobState, Kind, QueuedJob, Source
 from rag_service.answer import Event
 
 
@@ -60,6 +62,29 @@ class Documents(Protocol):
     def collections(self) -> list[str]: ...
 
 
+class Sources(Protocol):
+    """Synchronous, too."""
+
+    def add_source(
+        self,
+        collection: str,
+        kind: Kind,
+        settings: Mapping[str, Any],
+        *,
+        refresh_every: timedelta | None,
+    ) -> Source: ...
+    def sources(
+        self, *, collection: str | None, limit: int, after: UUID | None
+    ) -> list[Source]: ...
+    def refresh_source(self, source_id: UUID) -> None: ...
+    def remove_source(self, source_id: UUID) -> int: ...
+    def jobs(
+        self, *, collection: str | None, state: JobState | None, limit: int, after: int
+    ) -> list[QueuedJob]: ...
+    def job_counts(self, *, collection: str | None) -> list[JobCounts]: ...
+    def retry_job(self, job_id: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One document to ingest. `title` and `metadata` are for texts; a file brings its own."""
@@ -106,6 +131,7 @@ class Services:
     retriever: Retrieving
     answerer: Answering
     documents: Documents
+    sources: Sources
     ingest: Callable[[Sequence[Upload], str], IngestReport]
     """(uploads, collection): synchronous, called in a thread, one at a time."""
     ready: Callable[[], Awaitable[None]]

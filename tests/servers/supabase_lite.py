@@ -49,13 +49,14 @@ def running(conninfo: str, folder: Path) -> Iterator[SupabaseServer]:
     (folder / "supabase" / "config.toml").write_text(
         f'[api]\nport = {port}\n[db]\ndriver = "postgres"\nurl = "postgres:///{given["dbname"]}"\n'
         f'[auth]\njwt_secret = "{server.jwt_secret}"\npublishable_key = "{server.anon_key}"\n'
-        f'secret_key = "{server.service_key}"\n'
+        f'secret_key = "{server.service_key}"\n[storage]\nenabled = true\n'
     )
     environment = {  # a URL cannot name a Unix socket's folder here, the environment can
         "PATH": os.environ["PATH"],
         "PGHOST": str(given["host"]),
         "PGUSER": str(given["user"]),
         "LITE_TELEMETRY": "0",
+        "EXPERIMENTAL_STORAGE": "1",
     }
     with (folder / "lite.log").open("wb") as log:
         process = subprocess.Popen(
