@@ -49,9 +49,8 @@ def bucket_files(
             yield Found(source, bucket, known, partial(_download, client, bucket, path))
     # One that is not there, or that the key may not read, lists as an empty one.
     if empty:
-        raise UnreadableDocument(
-            f"Nothing is found in the bucket {bucket}{f' under {prefix}' if prefix else ''}: look at the names and the key's rights."
-        )
+        where = f"the bucket {bucket}" + (f" under {prefix}" if prefix else "")
+        raise UnreadableDocument(f"Nothing is found in {where}: look at the names and the key.")
 
 
 def _connected(storage: Storage | None, connections: httpx.Client) -> Client:
@@ -83,8 +82,11 @@ def _listed(client: Client, bucket: str, folder: str) -> Iterator[tuple[str, int
             partial(client.storage.from_(bucket).list, folder, page),  # type: ignore[arg-type]
         )
         for entry in entries:
-            path = f"{folder}/{entry['name']}".lstrip("/")
-            if entry.get("id") is None:  # a folder is no object
+            # Hosted, a folder's entries bear the last part of their path, and folders no id; other
+            # servers list what lies deeper too, by its whole path.
+            name = entry["name"]
+            path = name if "/" in name else f"{folder}/{name}".lstrip("/")
+            if entry.get("id") is None:
                 yield from _listed(client, bucket, path)
             else:
                 yield path, int((entry.get("metadata") or {}).get("size") or 0)

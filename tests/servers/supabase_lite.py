@@ -15,7 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 from model_pipeline.store.migrations import migrate
 from tests.servers.pgbouncer import free_port, wait_for_port
 
-PROGRAM = Path(__file__).parent / "supabase/node_modules/@supabase/lite/dist/cli/index.js"
+FOLDER = Path(__file__).parent / "supabase"
+PROGRAM = FOLDER / "node_modules/@supabase/lite/dist/cli/index.js"
 JWT_SECRET = "signs-the-tokens-of-the-tests-and-nothing-else"
 
 
@@ -60,7 +61,7 @@ def running(conninfo: str, folder: Path) -> Iterator[SupabaseServer]:
     }
     with (folder / "lite.log").open("wb") as log:
         process = subprocess.Popen(
-            ["node", str(PROGRAM), "start", "--no-admin"],
+            ["node", "--require", str(FOLDER / "bytes.cjs"), str(PROGRAM), "start", "--no-admin"],
             cwd=folder,
             env=environment,
             stdout=log,

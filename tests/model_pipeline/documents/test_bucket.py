@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
@@ -70,6 +73,52 @@ def test_files_of_folders_page_by_page(
     assert "larger than 1,000 bytes" in str(found(storage, bucket=name)[f"{name}/large.md"])
     client.storage.from_(name).remove(["a.md"])
     assert f"{name}/a.md" not in found(storage, bucket=name)
+
+
+class Hosted(BaseHTTPRequestHandler):
+    """Lists as hosted Supabase does: the last part of each path, and folders without an id."""
+
+    paths = ("a.md", "deep/b.md", "deep/er/c.md", "deep/er/d.md")
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        folder = asked["prefix"] + "/" if asked["prefix"] else ""
+        within = [path.removeprefix(folder) for path in self.paths if path.startswith(folder)]
+        names = sorted({name.split("/")[0]: "/" in name for name in within}.items())
+        page = names[asked["offset"] :][: asked["limit"]]
+        entries = [
+            {"name": name, "id": None if deeper else "1", "metadata": None if deeper else {}}
+            for name, deeper in page
+        ]
+        self.answer(json.dumps(entries).encode())
+
+    def do_GET(self) -> None:
+        self.answer(self.path.encode())
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_folders_as_hosted_supabase_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "LISTED_AT_ONCE", 1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hosted) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            storage = Storage(f"http://127.0.0.1:{server.server_port}", "sb_secret_test")
+            assert found(storage, bucket="books") == {
+                f"books/{path}": f"/storage/v1/object/books/{path}".encode()
+                for path in Hosted.paths
+            }
+            assert len(found(storage, bucket="books", prefix="deep/er")) == 2
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_what_cannot_be_listed_fails_the_whole(client: Client, name: str, storage: Storage) -> None:
