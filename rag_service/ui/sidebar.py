@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from rag_service.client import Client
-from rag_service.ui import citations, conversation, documents, service, upload
+from rag_service.ui import citations, conversation, documents, service, sources, updates, upload
 from rag_service.ui.conversation import Scope
 from rag_service.ui.filters import OPERATORS, FilterError, Row, from_json, from_rows, told
 
@@ -52,6 +52,9 @@ def show(client: Client, overview: service.Overview) -> Scope | None:
             disabled=not overview.documents,
         ):
             documents.browse(client, None if collection == EVERYWHERE else collection)
+        if st.button("Sources", icon=":material/sync:", width="stretch"):
+            sources.browse(client, overview.collections)
+        updates.show(client, empty=not overview.documents)
     if filter_error:
         return None
     return Scope(None if collection == EVERYWHERE else collection, filter, k)
