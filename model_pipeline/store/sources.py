@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -15,6 +15,7 @@ from model_pipeline.documents.sources import described
 from model_pipeline.errors import Conflict, Forbidden, InvalidInput, NotFound
 from model_pipeline.store.pg_store import PgStore, ensure_collection
 
+Item = TypeVar("Item")
 Kind = Literal["files", "web", "table", "bucket"]
 JobState = Literal["waiting", "running", "dead"]
 SHORTEST_EVERY = timedelta(minutes=1)
@@ -162,7 +163,7 @@ class PgSources:
             )
             return [Source(*row) for row in rows]
 
-        return self._store.transact(read)
+        return self._read(read)
 
     def refresh_source(self, source_id: UUID) -> None:
         """Have a worker refresh it now."""
@@ -198,7 +199,7 @@ class PgSources:
         def read(connection: psycopg.Connection[Any]) -> list[QueuedJob]:
             return [_job(row) for row in connection.execute(JOBS, arguments)]
 
-        return self._store.transact(read)
+        return self._read(read)
 
     def job_counts(self, *, collection: str | None) -> list[JobCounts]:
         def read(connection: psycopg.Connection[Any]) -> list[JobCounts]:
@@ -209,7 +210,7 @@ class PgSources:
                 )
             ]
 
-        return self._store.transact(read)
+        return self._read(read)
 
     def retry_job(self, job_id: int) -> None:
         """Have a worker try it now, as if it had never failed."""
@@ -224,6 +225,12 @@ class PgSources:
                 ).rowcount
             )
         )
+
+    def _read(self, read: Callable[[psycopg.Connection[Any]], list[Item]]) -> list[Item]:
+        try:
+            return self._store.transact(read)
+        except Forbidden:  # who has not signed in may not even look, and has none
+            return []
 
     def _call(self, statement: str, argument: UUID | int, missing: str) -> None:
         def call(connection: psycopg.Connection[Any]) -> bool:

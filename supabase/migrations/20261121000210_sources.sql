@@ -192,8 +192,6 @@ begin
 end
 $$;
 
--- Whoever has not signed in may ask, and sees nothing.
-grant select on public.sources, public.jobs to anon;
 revoke execute on function public.follow_table(uuid), public.refresh_source(uuid),
 public.retry_job(bigint) from public, anon, authenticated;
 grant execute on function public.follow_table(uuid) to service_role;
