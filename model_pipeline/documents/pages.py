@@ -17,9 +17,14 @@ import httpx
 from model_pipeline.documents.found import Failed, Found, ReadLimits
 from model_pipeline.documents.sitemap import pages_of
 from model_pipeline.documents.web import AGENT, AT_ONCE, NotFetched, fetch, get, open_client
+from model_pipeline.errors import UnreadableDocument
 
 # What a server may ask for between two pages at most: else a large site would take days.
 LONGEST_DELAY_S = 10.0
+# Of one refresh: other sources wait meanwhile.
+LONGEST_S = 7_200.0
+# Of a robots.txt; what RFC 9309 asks to be read at least.
+ROBOTS_BYTES = 512_000
 
 
 def web_pages(
@@ -46,6 +51,7 @@ def _fetched(
         return fetch(client, url, limits)
 
     left = iter(urls)
+    deadline = time.monotonic() + LONGEST_S
     threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
     try:
         under_way: deque[Future[Found | Failed]] = deque(
@@ -55,6 +61,11 @@ def _fetched(
             done = under_way.popleft().result()
             under_way.extend(threads.submit(one, url) for url in islice(left, 1))
             yield done
+            if under_way and time.monotonic() > deadline:
+                raise UnreadableDocument(
+                    f"Its {len(urls):,} pages take longer than {LONGEST_S / 3600:g} h: add fewer "
+                    "as a source of their own."
+                )
     finally:
         threads.shutdown(cancel_futures=True)
 
@@ -95,5 +106,5 @@ class Robots:
             if error.answer is None or error.answer >= 500:
                 return error.message
             content = b""
-        rules.parse(content.decode("utf-8", "replace").splitlines())
+        rules.parse(content[:ROBOTS_BYTES].decode("utf-8", "replace").splitlines())
         return rules

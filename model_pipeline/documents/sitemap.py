@@ -67,6 +67,8 @@ def _entries(url: str, content: bytes) -> Iterator[tuple[str, str]]:
         path.append(name.rpartition(" ")[2])
         if path in (["sitemapindex", "sitemap", "loc"], ["urlset", "url", "loc"]):
             found.append((path[1], []))
+            if len(found) > MAX_PAGES:  # before all of a hostile one is held
+                raise UnreadableDocument(f"{url} has over {MAX_PAGES:,} entries: split it.")
 
     def text(data: str) -> None:
         if len(path) == 3 and path[2] == "loc" and found:

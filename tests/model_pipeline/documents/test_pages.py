@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from model_pipeline.documents import pages, sitemap
 from model_pipeline.documents.found import Failed, Found, ReadLimits
 from model_pipeline.documents.public_web import PublicWeb, is_public
 from model_pipeline.documents.sources import find
@@ -43,12 +44,12 @@ def test_a_sitemap_of_sitemaps_of_pages(site: Website) -> None:
     site.put("/two.xml.gz", gzip.compress(site.pages.pop("/two.xml")[2]))  # type: ignore[arg-type]
     for path in "/a", "/b", "/c.md":
         site.put(path, f"<p>Page {path}")
-    pages = found({"sitemap": f"{site.url}/sitemap.xml"})
-    assert list(pages) == [f"{site.url}{path}" for path in ("/a", "/b", "/c.md")]
-    assert [item.format for item in pages.values() if isinstance(item, Found)] == [
+    read = found({"sitemap": f"{site.url}/sitemap.xml"})
+    assert list(read) == [f"{site.url}{path}" for path in ("/a", "/b", "/c.md")]
+    assert [item.format for item in read.values() if isinstance(item, Found)] == [
         "html", "html", "markdown",
     ]  # fmt: skip
-    assert {item.origin for item in pages.values()} == {"source:1"}
+    assert {item.origin for item in read.values()} == {"source:1"}
     assert sorted(site.asked) == sorted(
         ["/sitemap.xml", "/one.xml", "/two.xml.gz", "/robots.txt", "/a", "/b", "/c.md"]
     )
@@ -73,11 +74,11 @@ def test_robots_are_obeyed_for_a_sitemaps_pages_alone(site: Website) -> None:
     site.put("/robots.txt", "User-agent: promptly\nDisallow: /private/\nCrawl-delay: 0.5\n")
     for path in "/open", "/private/a":
         site.put(path, "text")
-    pages = found({"sitemap": f"{site.url}/sitemap.xml"})
-    refused = pages[f"{site.url}/private/a"]
+    read = found({"sitemap": f"{site.url}/sitemap.xml"})
+    refused = read[f"{site.url}/private/a"]
     assert reason(refused).endswith("/robots.txt forbids it.")
     assert isinstance(refused, Failed) and refused.keeps == "document"
-    assert isinstance(pages[f"{site.url}/open"], Found)
+    assert isinstance(read[f"{site.url}/open"], Found)
     assert "/private/a" not in site.asked
     assert isinstance(found({"urls": [f"{site.url}/private/a"]}).popitem()[1], Found)
 
@@ -90,6 +91,27 @@ def test_a_server_is_given_the_time_that_it_asks_for(site: Website) -> None:
     started = time.monotonic()
     found({"sitemap": f"{site.url}/sitemap.xml"})
     assert 2 <= time.monotonic() - started < 4
+
+
+def test_a_site_that_takes_too_long_is_left(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "LONGEST_S", 0.0)
+    for n in range(9):
+        site.put(f"/{n}", "text")
+    with pytest.raises(UnreadableDocument, match="Its 9 pages take longer than 0 h"):
+        found({"urls": [f"{site.url}/{n}" for n in range(9)]})
+    assert len(site.asked) < 9
+
+
+def test_a_sitemap_has_an_end(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sitemap, "MAX_PAGES", 3)
+    site.sitemap("/sitemap.xml", "/a", "/b", "/c", "/d")
+    with pytest.raises(UnreadableDocument, match="over 3 entries"):
+        found({"sitemap": f"{site.url}/sitemap.xml"})
+    site.sitemap("/sitemap.xml", "/one.xml", "/two.xml", index=True)
+    site.sitemap("/one.xml", "/a", "/b")
+    site.sitemap("/two.xml", "/c", "/d")
+    with pytest.raises(UnreadableDocument, match="names over 3 pages"):
+        found({"sitemap": f"{site.url}/sitemap.xml"})
 
 
 def test_without_an_answer_about_robots_nothing_is_fetched(site: Website) -> None:
@@ -110,8 +132,8 @@ def test_pages_that_fail_are_told_apart_from_pages_that_are_gone(site: Website) 
     site.pages["/file"] = "file:///etc/passwd"
     names = ("broken", "gone", "missing", "large", "picture", "round", "file", "rows.jsonl")
     site.put("/rows.jsonl", "oh", status=500)
-    pages = found({"urls": [f"{site.url}/{name}" for name in names]})
-    by_name = {source.rpartition("/")[2]: item for source, item in pages.items()}
+    read = found({"urls": [f"{site.url}/{name}" for name in names]})
+    by_name = {source.rpartition("/")[2]: item for source, item in read.items()}
     assert {name: item.keeps for name, item in by_name.items() if isinstance(item, Failed)} == {
         "broken": "document", "gone": "nothing", "missing": "nothing", "large": "document",
         "picture": "document", "round": "document", "file": "document", "rows.jsonl": "origin",
