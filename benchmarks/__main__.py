@@ -23,7 +23,7 @@ import psycopg
 import uvloop
 from numpy.typing import NDArray
 
-from benchmarks import scale, service
+from benchmarks import scale, service, updates
 from benchmarks.corpora import Corpus, corpora, ndcg
 from benchmarks.peers import Peer, peer
 from model_pipeline.documents.split import Splitter
@@ -180,6 +180,7 @@ def main() -> None:
                 ingest(conninfo, embedder, other, corpus, report)
                 search(conninfo, embedder, other, corpus, report)
         service.measure(home, embedder, report)
+        updates.measure(home, embedder, found[-1], report)
         if "--no-scale" not in sys.argv:
             scale.measure(home / "scale", report)
         if "--million" in sys.argv:

@@ -1,10 +1,16 @@
-"""One file's bytes to one document. Whatever a parser stumbles over becomes one clear sentence."""
+"""One file's bytes to one document, or to those of its rows.
+
+Whatever a parser stumbles over becomes one clear sentence.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
-from model_pipeline.documents.found import Found, ReadLimits
+from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits
+from model_pipeline.documents.readers import csv_rows, json_rows
 from model_pipeline.domain import Document
 from model_pipeline.errors import UnreadableDocument
 
@@ -23,9 +29,25 @@ READERS = {
 
 def parse(found: Found, content: bytes, limits: ReadLimits) -> Document:
     """Raises UnreadableDocument, and nothing else."""
-    try:
+    with _one_sentence(found, limits):
         reader = import_module(f"model_pipeline.documents.readers.{READERS[found.format]}")
         document: Document = reader.read(found, content, limits)
+    return document
+
+
+def parse_rows(
+    found: Found, content: bytes, fields: FieldNames, limits: ReadLimits
+) -> Iterator[Document | Failed]:
+    """The documents of a file that holds many; raises UnreadableDocument, and nothing else."""
+    with _one_sentence(found, limits):
+        read_rows = csv_rows.read_rows if found.format == "csv" else json_rows.read_rows
+        yield from read_rows(found, content, fields)
+
+
+@contextmanager
+def _one_sentence(found: Found, limits: ReadLimits) -> Iterator[None]:
+    try:
+        yield
     except UnreadableDocument:
         raise
     except RecursionError as error:
@@ -41,4 +63,3 @@ def parse(found: Found, content: bytes, limits: ReadLimits) -> Document:
         raise UnreadableDocument(
             f"{found.source} is damaged or not {found.format}: {reason}"
         ) from error
-    return document

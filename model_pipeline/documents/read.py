@@ -1,21 +1,22 @@
-"""Files to documents, by format: rows one by one, whole files in the worker's process."""
+"""Files to documents, by format; what could hang or burst this process in one of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 from model_pipeline.documents.found import CONTAINERS, Failed, FieldNames, Found, ReadLimits
-from model_pipeline.documents.parse import parse
-from model_pipeline.documents.readers import csv_rows, json_rows
-from model_pipeline.documents.worker import worker
+from model_pipeline.documents.parse import parse, parse_rows
+from model_pipeline.documents.worker import Worker, worker
 from model_pipeline.domain import Document
 from model_pipeline.errors import UnreadableDocument
 
 # Read in this process up to so many bytes, which saves a start of the worker. Text is read in
 # linear time. Markdown takes at worst the square of its length (under a second for this much);
 # an include can make it grow. Parsers of the other formats promise nothing.
-READ_HERE = {"text": 256_000, "rst": 256_000, "markdown": 8_000}
+# Rows take up to some forty times their length in memory.
+READ_HERE = {"text": 256_000, "rst": 256_000, "markdown": 8_000, "rows": 256_000}
 INCLUDE = b"{*"
 
 
@@ -31,8 +32,12 @@ def read(found: Found, fields: FieldNames, *, limits: ReadLimits) -> Iterator[Do
     """
     content = _bytes(found, limits)
     if is_container(found, fields):
-        rows = csv_rows.read_rows if found.format == "csv" else json_rows.read_rows
-        yield from rows(found, content, fields)
+        if len(content) <= READ_HERE["rows"]:
+            yield from parse_rows(found, content, fields, limits)
+            return
+        # One of its own: the rows come as fast as they are taken, and others need not wait.
+        with closing(Worker()) as own:
+            yield from own.rows(found, content, fields, limits)
         return
     document = (parse if _is_harmless(found, content) else worker.parse)(found, content, limits)
     if not document.content.strip():

@@ -13,13 +13,16 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from threading import Lock
 from typing import IO
 
-from model_pipeline.documents.found import Found, ReadLimits
+from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits
 from model_pipeline.domain import Document
 from model_pipeline.errors import UnreadableDocument
+
+ROWS_A_REPLY = 256
 
 
 class Worker:
@@ -32,21 +35,37 @@ class Worker:
     def parse(self, found: Found, content: bytes, limits: ReadLimits) -> Document:
         """As `parse.parse`, within the limits of time and memory."""
         with self._turn:
-            jobs, replies = self._running()
-            try:
-                # `bytes` stands in for a closure, which cannot be sent.
-                pickle.dump((replace(found, read_bytes=bytes), content, limits), jobs)
-                jobs.flush()
-                reply = pickle.load(replies)  # noqa: S301
-            except (EOFError, OSError, pickle.UnpicklingError) as error:
-                raise UnreadableDocument(_why(found, limits, self._end())) from error
-            except BaseException:  # such as Ctrl-C: the next reply would be this file's
-                self._end()
-                raise
-        if isinstance(reply, UnreadableDocument):
-            raise reply
-        assert isinstance(reply, Document)
-        return reply
+            (document,) = self._replies(found, content, None, limits)
+        assert isinstance(document, Document)
+        return document
+
+    def rows(
+        self, found: Found, content: bytes, fields: FieldNames, limits: ReadLimits
+    ) -> Iterator[Document | Failed]:
+        """As `parse.parse_rows`, within the limits of memory and of processor time: whoever takes
+        the rows may take their time. Nobody else is served meanwhile."""
+        with self._turn:
+            yield from self._replies(found, content, fields, limits)
+
+    def _replies(
+        self, found: Found, content: bytes, fields: FieldNames | None, limits: ReadLimits
+    ) -> Iterator[Document | Failed]:
+        jobs, replies = self._running()
+        try:
+            # `bytes` stands in for a closure, which cannot be sent.
+            pickle.dump((replace(found, read_bytes=bytes), content, fields, limits), jobs)
+            jobs.flush()
+            while reply := pickle.load(replies):  # noqa: S301
+                if isinstance(reply, UnreadableDocument):
+                    raise reply
+                yield from reply
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            raise UnreadableDocument(_why(found, limits, self._end())) from error
+        except UnreadableDocument:
+            raise
+        except BaseException:  # such as Ctrl-C: the next reply would be this file's
+            self._end()
+            raise
 
     def close(self) -> None:
         with self._turn:
@@ -79,7 +98,7 @@ class Worker:
 
 
 def _why(found: Found, limits: ReadLimits, status: int) -> str:
-    if status == -signal.SIGALRM:
+    if status in (-signal.SIGALRM, -signal.SIGPROF):
         return f"{found.source} takes longer than {limits.seconds:g} s to read: split it."
     cause = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     return (
@@ -94,25 +113,45 @@ atexit.register(worker.close)
 
 def main() -> None:
     """In the process: reads what comes, until nothing comes any more."""
-    from model_pipeline.documents.parse import parse
+    from model_pipeline.documents.parse import parse, parse_rows
 
     jobs, replies = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a parser that prints does not do so into the replies
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, signal.SIGPROF})
     while jobs.peek(1):
-        found, content, limits = pickle.load(jobs)  # noqa: S301
+        found, content, fields, limits = pickle.load(jobs)  # noqa: S301
         # The kernel ends it, wherever a parser hangs, and also where nobody waits any more.
-        signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+        timer = signal.ITIMER_REAL if fields is None else signal.ITIMER_PROF
+        signal.setitimer(timer, limits.seconds)
         _limit_memory(limits.memory_bytes)
         try:
-            reply = pickle.dumps(parse(found, content, limits))
+            if fields is None:
+                replies.write(pickle.dumps([parse(found, content, limits)]))
+            else:
+                for batch in _batches(parse_rows(found, content, fields, limits)):
+                    replies.write(pickle.dumps(batch))
+            replies.write(pickle.dumps([]))
         except UnreadableDocument as error:
-            reply = pickle.dumps(error)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+            replies.write(pickle.dumps(error))
+        signal.setitimer(timer, 0)
         del found, content
-        replies.write(reply)
         replies.flush()
+
+
+def _batches(rows: Iterator[Document | Failed]) -> Iterator[list[Document | Failed]]:
+    """What came before an error is not lost with it."""
+    batch: list[Document | Failed] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == ROWS_A_REPLY:
+                yield batch
+                batch = []
+    finally:
+        if batch:  # an empty one would be the end
+            yield batch
 
 
 def _limit_memory(most: int) -> None:

@@ -12,16 +12,18 @@ import psycopg
 from model_pipeline.domain import Caller
 
 # Both hold until the transaction ends, so that they are safe behind a transaction pooler.
-BECOME = "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)"
+BECOME = (
+    "select set_config('role', %(role)s, true), set_config('request.jwt.claims', %(claims)s, true)"
+)
 
 
 def become(connection: psycopg.Connection[Any], caller: Caller) -> None:
     """Until the transaction that is under way ends."""
-    connection.execute(BECOME, _arguments(caller))
+    connection.execute(BECOME, to_settings(caller))
 
 
-def _arguments(caller: Caller) -> tuple[str, str]:
-    return caller.role, json.dumps(dict(caller.claims))
+def to_settings(caller: Caller) -> dict[str, str]:
+    return {"role": caller.role, "claims": json.dumps(dict(caller.claims))}
 
 
 @asynccontextmanager
@@ -34,5 +36,5 @@ async def as_caller(
         yield
         return
     async with connection.pipeline(), connection.transaction():
-        await connection.execute(BECOME, _arguments(caller))
+        await connection.execute(BECOME, to_settings(caller))
         yield

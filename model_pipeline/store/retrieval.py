@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from model_pipeline.domain import Caller, Passage, SearchMode, SearchResult
 from model_pipeline.errors import InvalidInput, NotFound
-from model_pipeline.store.caller import as_caller
+from model_pipeline.store.caller import as_caller, to_settings
 from model_pipeline.store.connect import translate_errors
 from model_pipeline.store.filters import compile_filter
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_K = 100
-SEARCH = (Path(__file__).parent / "sql" / "search.sql").read_text(encoding="utf-8")
+SEARCH, SEARCH_AS = (
+    (Path(__file__).parent / "sql" / name).read_text(encoding="utf-8")
+    for name in ("search.sql", "search_as.sql")
+)
 
 
 class PgRetriever:
@@ -70,15 +73,16 @@ class PgRetriever:
         }
         started = time.perf_counter()
         with translate_errors():
-            async with (
-                self._pool.connection() as connection,
-                as_caller(connection, self._caller),
-            ):
+            async with self._pool.connection() as connection:
                 cursor = connection.cursor(binary=True)
-                await cursor.execute(SEARCH, arguments)
+                if self._caller is None:
+                    await cursor.execute(SEARCH, arguments)
+                else:
+                    await cursor.execute(SEARCH_AS, arguments | to_settings(self._caller))
                 rows = await cursor.fetchall()
                 if rows[0][1] is None and collection is not None:
-                    await _require_collection(connection, collection)
+                    async with as_caller(connection, self._caller):
+                        await _require_collection(connection, collection)
         elapsed = (time.perf_counter() - started) * 1000
         return SearchResult(
             passages=tuple(_passage(row) for row in rows if row[1] is not None),

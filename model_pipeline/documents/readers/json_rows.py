@@ -17,6 +17,7 @@ ID_FIELDS = ("id", "_id", "doc_id", "document_id", "chunk_id", "uuid")
 TITLE_FIELDS = ("title", "name", "heading", "chunk_heading")
 CONTENT_FIELDS = ("content", "text", "chunk", "body", "page_content", "passage")
 MAX_METADATA_CHARACTERS = 20_000
+MAX_FAILED_ROWS = 1_000
 JOINT = "\n\n"
 
 Row = tuple[str, str, str, dict[str, Any]]  # source, title, content, metadata
@@ -35,12 +36,20 @@ def documents(
 ) -> Iterator[Document | Failed]:
     """(line number, row) to documents; also what CSV rows go through."""
     seen: set[str] = set()
+    failed = 0
     parsed = (_parse(found, number, row, fields) for number, row in rows)
     for source, group in groupby(
         parsed, key=lambda item: item.source if isinstance(item, Failed) else item[0]
     ):
         members = list(group)
-        yield from (item for item in members if isinstance(item, Failed))
+        bad = [item for item in members if isinstance(item, Failed)]
+        yield from bad
+        failed += len(bad)
+        if failed > MAX_FAILED_ROWS:
+            raise UnreadableDocument(
+                f"{found.source} has over {MAX_FAILED_ROWS:,} rows that cannot be read: the rest "
+                "was left out."
+            )
         good = [item for item in members if not isinstance(item, Failed)]
         if not good:
             continue

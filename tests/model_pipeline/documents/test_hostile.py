@@ -311,3 +311,30 @@ def test_a_download_that_drips_ends_at_the_time_limit() -> None:
         server.shutdown()
     assert isinstance(failed, Failed)
     assert failed.reason == f"{url} takes longer than 0.7 s."
+
+
+def test_rows_come_as_fast_as_they_are_taken() -> None:
+    rows = b"".join(b'{"id": "%d", "text": "%s"}\n' % (n, b"word " * 100) for n in range(1000))
+    taken = 0
+    for document in read(upload("a.jsonl", rows), FieldNames(), limits=SOON):
+        assert isinstance(document, Document)
+        taken += 1
+        if taken % 400 == 0:
+            time.sleep(0.8)  # no time of the reader's own
+    assert taken == 1000
+
+
+def test_rows_that_burst_the_memory_are_refused() -> None:
+    content = b"[" + b"{}," * 3_000_000 + b"{}]"
+    limits = ReadLimits(memory_bytes=200_000_000)
+    assert "memory" in reason("a.json", content, limits)
+
+
+def test_of_rows_that_cannot_be_read_no_more_than_a_thousand_are_told() -> None:
+    found = upload("a.jsonl", b'{"text": "fine"}\n' + b"{}\n" * 1_000_000)
+    taken = []
+    with pytest.raises(UnreadableDocument, match="over 1,000 rows that cannot be read"):
+        for item in read(found, FieldNames(), limits=LIMITS):
+            taken.append(item)
+    assert isinstance(taken[0], Document)
+    assert len(taken) == 1002

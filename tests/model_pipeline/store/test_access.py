@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +15,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from model_pipeline.domain import Caller, Chunk, Document, SearchMode
 from model_pipeline.errors import NotFound
-from model_pipeline.store.caller import BECOME
+from model_pipeline.store.caller import become
 from model_pipeline.store.connect import connection_arguments, open_async_pool, open_pool
 from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
 from model_pipeline.store.retrieval import PgRetriever
@@ -51,7 +50,7 @@ def connected(database: str, name: str | None) -> Iterator[psycopg.Connection[An
     ):
         who = caller(name)
         if who is not None:
-            connection.execute(BECOME, (who.role, json.dumps(dict(who.claims))))
+            become(connection, who)
         yield connection
 
 
