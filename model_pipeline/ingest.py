@@ -263,13 +263,15 @@ def _documents(
     def note(failed: Failed, file: str) -> None:
         seen.failed.setdefault(file, []).append(failed.reason)
         failures.append((failed.source, failed.reason))
-        # It may still be there, only unreadable today: its stored version stays.
-        seen.sources.setdefault(failed.origin, set()).add(failed.source)
+        kept = seen.sources.setdefault(failed.origin, set())
+        if failed.keeps != "nothing":  # it may be there, only unreadable today
+            kept.add(failed.source)
 
     for item in found:
         if isinstance(item, Failed):
             note(item, item.source)
-            seen.unsure.add(item.origin)
+            if item.keeps == "origin":
+                seen.unsure.add(item.origin)
             continue
         seen.sources.setdefault(item.origin, set())
         held = seen.files.setdefault(item.source, set())

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from model_pipeline.documents.found import Failed, FieldNames, ReadLimits, from_text
+from model_pipeline.documents.bucket import Storage
+from model_pipeline.documents.found import Failed, FieldNames, Found, ReadLimits, from_text
 from model_pipeline.documents.read import read
 from model_pipeline.documents.sources import find
 from model_pipeline.domain import Document, Embedder
@@ -71,12 +72,19 @@ class Worker:
     """`tell` is called from the worker's threads, one call at a time."""
 
     def __init__(
-        self, queue: PgQueue, news: News, ingest: Ingest, *, tell: Callable[[Worked], None]
+        self,
+        queue: PgQueue,
+        news: News,
+        ingest: Ingest,
+        *,
+        tell: Callable[[Worked], None],
+        storage: Storage | None = None,
     ) -> None:
         self._queue = queue
         self._news = news
         self._ingest = ingest
         self._tell_one = tell
+        self._storage = storage
         self._telling = threading.Lock()
         self._stop = threading.Event()
         self._bells = (threading.Event(), threading.Event())
@@ -242,7 +250,10 @@ class Worker:
             self._fail(job, str(job.source_id), "Each worker that took it died.", retry=False)
             return
         try:
-            summary = self._apply(job)
+            try:
+                summary = self._apply(job)
+            finally:
+                self._queue.remove_leftovers(job)
         except (LeaseLost, _Stopped):
             return
         except Unavailable:
@@ -262,19 +273,39 @@ class Worker:
         if job.kind == "table":
             self._queue.refresh_table(job.source_id)
             return IngestSummary()
-        noted = 0.0
+        found, latest, noted = 0, IngestSummary(), 0.0
 
-        def progress(summary: IngestSummary) -> None:
+        def note() -> None:
             nonlocal noted
             if self._stop.is_set():
                 raise _Stopped
             if time.monotonic() - noted >= PROGRESS_S:
                 noted = time.monotonic()
-                self._queue.note_progress(job, _counts(summary))
+                self._queue.note_progress(job, {"found": found, **_counts(latest)})
+
+        def counted(items: Iterator[Found | Failed]) -> Iterator[Found | Failed]:
+            nonlocal found
+            for item in items:
+                found += 1
+                note()
+                yield item
+
+        def progress(summary: IngestSummary) -> None:
+            nonlocal latest
+            latest = summary
+            note()
 
         limits = ReadLimits()
+        items = find(
+            job.kind,
+            job.settings,
+            origin=job.origin,
+            limits=limits,
+            trusted=job.trusted,
+            storage=self._storage,
+        )
         return self._ingest.run_found(
-            find(job.kind, job.settings, origin=job.origin, limits=limits),
+            counted(items),
             collection=job.collection_id,
             sync=True,
             fields=FieldNames(**job.settings.get("fields", {})),

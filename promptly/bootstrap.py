@@ -15,6 +15,7 @@ from uuid import uuid4
 import jwt
 import structlog
 
+from model_pipeline.documents.bucket import Storage
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Caller, Embedder
@@ -32,6 +33,7 @@ from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.queue import News, PgQueue
 from model_pipeline.store.reports import FolderReports, Reports, SupabaseReports
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.sources import PgSources
 from model_pipeline.store.supabase_api import open_client
 from model_pipeline.worker import Worked, Worker
 from promptly.settings import LOOPBACK, Settings
@@ -101,8 +103,7 @@ def door(settings: Settings, *, https: bool) -> Iterator[Door]:
 def supabase_client(settings: Settings) -> Iterator[Client]:
     """With the secret key where it is set. Raises ConfigurationError where the project's address or
     any key is not."""
-    secret, token = settings.supabase_secret_key, settings.supabase_user_token
-    key = secret.get_secret_value() if secret else settings.supabase_key
+    key, token = _api_key(settings), settings.supabase_user_token
     if not (settings.supabase_url and key):
         raise ConfigurationError(
             "Supabase's API needs SUPABASE_URL, and SUPABASE_SECRET_KEY or SUPABASE_KEY: set them, "
@@ -169,7 +170,24 @@ def working(settings: Settings, *, tell: Callable[[Worked], None]) -> Iterator[W
         documents = PgStore(pool)
         ingest = _ingest(documents, in_use(settings, documents))
         ingest.register()
-        yield Worker(PgQueue(pool, documents, uuid4()), News(conninfo), ingest, tell=tell)
+        yield Worker(
+            PgQueue(pool, documents, uuid4()),
+            News(conninfo),
+            ingest,
+            tell=tell,
+            storage=_storage(settings),
+        )
+
+
+def _storage(settings: Settings) -> Storage | None:
+    key = _api_key(settings)
+    return Storage(settings.supabase_url, key) if settings.supabase_url and key else None
+
+
+def _api_key(settings: Settings) -> str | None:
+    """The secret key where it is set."""
+    secret = settings.supabase_secret_key
+    return secret.get_secret_value() if secret else settings.supabase_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +252,7 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
                     answerer=answerer,
                     documents=documents,
                     collections=PgCollections(pool, caller),
+                    sources=PgSources(documents),
                     ingest=partial(_ingest_uploads, documents, parts.embedders),
                     ready=parts.store.ping,
                     limits=limits,

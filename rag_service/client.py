@@ -153,8 +153,7 @@ class Client:
         self, *, collection: str | None = None, limit: int = 100, after: str | None = None
     ) -> Json:
         parameters = {"collection": collection, "limit": limit, "after": after}
-        given = {name: value for name, value in parameters.items() if value is not None}
-        return self._json("GET", "/v1/documents", params=given)
+        return self._json("GET", "/v1/documents", params=_given(parameters))
 
     def document(self, document_id: str) -> Json:
         return self._json("GET", f"/v1/documents/{quote(document_id, safe='')}")
@@ -226,6 +225,51 @@ class Client:
     def remove_member(self, collection_id: str, user_id: str) -> None:
         self._send("DELETE", _member(collection_id, user_id))
 
+    def sources(
+        self, *, collection: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Json:
+        parameters = {"collection": collection, "limit": limit, "after": after}
+        return self._json("GET", "/v1/sources", params=_given(parameters))
+
+    def add_source(
+        self,
+        kind: str,
+        settings: Mapping[str, Any],
+        *,
+        collection: str = "default",
+        refresh_every_s: int | None = None,
+    ) -> Json:
+        body = {
+            "kind": kind,
+            "settings": dict(settings),
+            "collection": collection,
+            "refresh_every_s": refresh_every_s,
+        }
+        return self._json("POST", "/v1/sources", **_encoded(body))
+
+    def remove_source(self, source_id: str) -> int:
+        """How many documents went with it."""
+        with self._expected():
+            removed = self._json("DELETE", f"/v1/sources/{quote(source_id, safe='')}")
+            return int(removed["documents"])
+
+    def refresh_source(self, source_id: str) -> None:
+        self._send("POST", f"/v1/sources/{quote(source_id, safe='')}/refresh")
+
+    def jobs(
+        self,
+        *,
+        collection: str | None = None,
+        state: str | None = None,
+        limit: int = 100,
+        after: int = 0,
+    ) -> Json:
+        parameters = {"collection": collection, "state": state, "limit": limit, "after": after}
+        return self._json("GET", "/v1/jobs", params=_given(parameters))
+
+    def retry_job(self, job_id: int) -> None:
+        self._send("POST", f"/v1/jobs/{int(job_id)}/retry")
+
     def ready(self) -> bool:
         """Whether the service can answer now; False as well where nothing listens."""
         try:
@@ -292,6 +336,10 @@ def _collection(collection_id: str) -> str:
 
 def _member(collection_id: str, user_id: str) -> str:
     return f"{_collection(collection_id)}/members/{quote(user_id, safe='')}"
+
+
+def _given(parameters: Json) -> Json:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _question(

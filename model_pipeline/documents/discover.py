@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import glob
 import os
-import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-import httpx
-
 from model_pipeline.documents import demo
 from model_pipeline.documents.found import (
-    MEDIA_TYPES,
     Failed,
     Found,
     ReadLimits,
     format_of,
     unknown_format,
 )
+from model_pipeline.documents.web import fetch, open_client
 
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})
-MAX_REDIRECTS = 5
 
 
 def discover(targets: Sequence[str], *, limits: ReadLimits) -> Iterator[Found | Failed]:
@@ -35,7 +32,10 @@ def discover(targets: Sequence[str], *, limits: ReadLimits) -> Iterator[Found | 
         if target == demo.TARGET:
             yield from demo.documents()
         elif urlsplit(target).scheme in ("http", "https"):
-            yield _download(target, limits)
+            with open_client(limits) as client:
+                item = fetch(client, target, limits)
+            # At an ingest nothing of a URL is given up: it may have been mistyped.
+            yield replace(item, keeps="origin") if isinstance(item, Failed) else item
         else:
             yield from _local(target)
 
@@ -144,32 +144,3 @@ def _file(path: Path, origin: str, *, root: Path) -> Found | Failed:
     if known is None:
         return Failed(source, unknown_format(source), origin)
     return Found(source, origin, known, path.read_bytes, path=path, root=root)
-
-
-def _download(url: str, limits: ReadLimits) -> Found | Failed:
-    content = bytearray()
-    deadline = time.monotonic() + limits.seconds
-    try:
-        with (
-            httpx.Client(
-                follow_redirects=True, max_redirects=MAX_REDIRECTS, timeout=limits.url_seconds
-            ) as client,
-            client.stream("GET", url) as response,
-        ):
-            response.raise_for_status()
-            media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
-            for part in response.iter_bytes():
-                content += part
-                if len(content) > limits.file_bytes:
-                    return Failed(url, f"{url} is larger than {limits.file_bytes:,} bytes.", url)
-                if time.monotonic() > deadline:
-                    return Failed(url, f"{url} takes longer than {limits.seconds:g} s.", url)
-    except httpx.HTTPStatusError as error:
-        return Failed(url, f"{url} answered {error.response.status_code}.", url)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Failed(url, f"{url} cannot be fetched: {str(error) or type(error).__name__}.", url)
-    known = format_of(urlsplit(url).path) or MEDIA_TYPES.get(media_type)
-    if known is None:
-        return Failed(url, f"{url} is {media_type or 'of no stated type'}, which is not read.", url)
-    whole = bytes(content)
-    return Found(url, url, known, lambda: whole)

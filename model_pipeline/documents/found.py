@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from model_pipeline.shown import named
 
@@ -46,6 +46,9 @@ class Failed:
     source: str
     reason: str
     origin: str
+    keeps: Literal["origin", "document", "nothing"] = "origin"
+    """What a sync leaves stored for it: all of its origin, where it is not known what that held;
+    its own document, which may be readable tomorrow; nothing, where it is known to be gone."""
 
     def __post_init__(self) -> None:
         for name in ("source", "reason", "origin"):

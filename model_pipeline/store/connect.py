@@ -226,7 +226,9 @@ def _translated(error: Exception) -> PromptlyError:
             return InvalidInput(f"The database cannot take a value of this size: {reason}.")
         case psycopg.DataError():
             return InvalidInput(f"The database cannot take this value: {reason}.")
-        case pg.InternalError_() | pg.RaiseException():
+        case pg.RaiseException():  # our functions' own sentences
+            return InvalidInput(reason)
+        case pg.InternalError_():
             return ConfigurationError(f"The database refused: {reason}")
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return StoreUnavailable(f"The database does not answer ({reason}): try again shortly.")

@@ -29,7 +29,7 @@ FORMAT = b"promptly-dump 2\n"
 COLUMNS = {
     "collections": "collection_id, name, created_at, owner_id, visibility",
     "members": "collection_id, user_id, role, created_at",
-    "sources": "source_id, collection_id, kind, settings, refresh_every",
+    "sources": "source_id, collection_id, kind, settings, refresh_every, trusted",
     "documents": "document_id, collection_id, source, title, content, metadata, content_hash, "
     "origin, chunk_count, created_at, updated_at",
     "chunks": ", ".join(CHUNK_COLUMNS),

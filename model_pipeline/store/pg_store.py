@@ -103,24 +103,13 @@ class PgStore:
     def ensure_collection(self, name: str) -> UUID:
         """One of that name that the caller may write to; made, where there is none. Raises
         InvalidInput, Forbidden for who makes none."""
-        require_name(name)
         try:
             with self._connection() as connection:
-                row = connection.execute(WRITABLE, (name,)).fetchone()
-                if row is None:
-                    connection.execute(
-                        "insert into collections (name) values (%s) "
-                        "on conflict (owner_id, name) do nothing",
-                        (name,),
-                    )
-                    row = connection.execute(WRITABLE, (name,)).fetchone()
+                return ensure_collection(connection, name)
         except Forbidden as error:
             raise Forbidden(
                 f"You may write to no collection {name!r}, nor make one: name another, or sign in."
             ) from error
-        assert row is not None
-        collection_id: UUID = row[0]
-        return collection_id
 
     def counts(self) -> dict[str, int]:
         with self._connection() as connection:
@@ -320,6 +309,21 @@ def require_embedder(connection: psycopg.Connection[Any], made_by: tuple[str, in
             f"Another program put {row[0] if row and row[0] else 'no embedder'} in place of "
             f"{made_by[0]} meanwhile: start again."
         )
+
+
+def ensure_collection(connection: psycopg.Connection[Any], name: str) -> UUID:
+    """The collection of this name that the caller may write to, made where there is none."""
+    require_name(name)
+    row = connection.execute(WRITABLE, (name,)).fetchone()
+    if row is None:
+        connection.execute(
+            "insert into collections (name) values (%s) on conflict (owner_id, name) do nothing",
+            (name,),
+        )
+        row = connection.execute(WRITABLE, (name,)).fetchone()
+    assert row is not None
+    collection_id: UUID = row[0]
+    return collection_id
 
 
 def _lock_documents(

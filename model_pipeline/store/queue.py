@@ -64,6 +64,8 @@ class RefreshJob(Job):
     source_id: UUID
     kind: str
     settings: Mapping[str, Any]
+    trusted: bool
+    """Whether it may reach what the service reaches, or the public web alone."""
 
     @property
     def origin(self) -> str:
@@ -181,6 +183,15 @@ class PgQueue:
             connection.execute(END, self._mine | {"job": job.job_id, "version": job.version})
         self._drop([job])
 
+    def remove_leftovers(self, job: RefreshJob) -> None:
+        """What was written for a source after somebody removed it."""
+        with translate_errors(), self._pool.connection() as connection:
+            connection.execute(
+                "delete from documents where collection_id = %s and origin = %s "
+                "and not exists (select from sources where source_id = %s)",
+                (job.collection_id, job.origin, job.source_id),
+            )
+
     def fail(self, job: Job, reason: str, *, retry: bool = True) -> bool:
         """Note why, and try again later, or never; returns whether that was the last attempt."""
         dead = not retry or job.attempts >= MAX_ATTEMPTS
@@ -240,6 +251,7 @@ class PgQueue:
     def refresh_table(self, source_id: UUID) -> None:
         with translate_errors(), self._pool.connection() as connection, connection.transaction():
             connection.execute("set local statement_timeout = 0")  # as long as the table is
+            connection.execute("select follow_table(%s)", (source_id,))
             connection.execute("select refresh_table(%s)", (source_id,))
 
 

@@ -43,7 +43,7 @@ def open_client(url: str, key: str, token: str | None = None) -> Iterator[Client
         from supabase import ClientOptions, create_client
     except ImportError as error:
         raise ConfigurationError(
-            "Supabase's client is not installed: `pip install 'promptly-rag[data]'`."
+            "Supabase's client is not installed: `pip install 'promptly-rag[supabase]'`."
         ) from error
     with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as connections:
         options = ClientOptions(

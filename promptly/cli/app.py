@@ -12,7 +12,21 @@ import sys
 import typer
 
 from model_pipeline.errors import PromptlyError, Unavailable
-from promptly.cli import api, ask, data, db, doctor, documents, ingest, keys, reembed, up, worker
+from promptly.cli import (
+    api,
+    ask,
+    data,
+    db,
+    doctor,
+    documents,
+    ingest,
+    jobs,
+    keys,
+    reembed,
+    sources,
+    up,
+    worker,
+)
 from promptly.cli.output import say_error
 
 EXIT_FAILED = 1
@@ -31,6 +45,8 @@ app.command("ingest")(ingest.ingest)
 app.command("search")(ask.search)
 app.command("ask")(ask.ask)
 app.add_typer(documents.app, name="documents")
+app.add_typer(sources.app, name="sources")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(db.app, name="db")
 app.add_typer(data.app, name="data")
 app.command("worker")(worker.worker)

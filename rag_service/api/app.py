@@ -15,6 +15,7 @@ from rag_service.api.health import health_routes
 from rag_service.api.middleware import Guard
 from rag_service.api.search import search_routes
 from rag_service.api.services import Services
+from rag_service.api.sources import source_routes
 
 DESCRIPTION = """
 Ask your own documents: passages by hybrid search, answers with checked citations.
@@ -49,7 +50,14 @@ def create_app(services: Services) -> FastAPI:
         version=_version(),
         responses=PROBLEMS,
     )
-    parts = (search_routes, answer_routes, document_routes, collection_routes, health_routes)
+    parts = (
+        search_routes,
+        answer_routes,
+        document_routes,
+        collection_routes,
+        source_routes,
+        health_routes,
+    )
     for routes in parts:
         app.include_router(routes(services))
     problems.install(app)

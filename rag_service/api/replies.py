@@ -21,7 +21,7 @@ def encoded(body: Mapping[str, Any]) -> bytes:
     try:
         return to_json(body)
     except ValueError:  # metadata nested deeper than it goes
-        return json.dumps(body).encode("ascii")
+        return json.dumps(body, default=str).encode("ascii")
 
 
 def since(started: float) -> dict[str, float]:

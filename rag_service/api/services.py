@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from model_pipeline.domain import (
     Visibility,
 )
 from model_pipeline.store.pg_store import StoredChunk
+from model_pipeline.store.sources import JobCounts, JobState, Kind, QueuedJob, Source
 from rag_service.answer import Event
 
 
@@ -84,6 +86,29 @@ class Collections(Protocol):
     def remove_member(self, collection_id: UUID, user_id: UUID) -> None: ...
 
 
+class Sources(Protocol):
+    """Synchronous, too."""
+
+    def add_source(
+        self,
+        collection: str,
+        kind: Kind,
+        settings: Mapping[str, Any],
+        *,
+        refresh_every: timedelta | None,
+    ) -> Source: ...
+    def sources(
+        self, *, collection: str | None, limit: int, after: UUID | None
+    ) -> list[Source]: ...
+    def refresh_source(self, source_id: UUID) -> None: ...
+    def remove_source(self, source_id: UUID) -> int: ...
+    def jobs(
+        self, *, collection: str | None, state: JobState | None, limit: int, after: int
+    ) -> list[QueuedJob]: ...
+    def job_counts(self, *, collection: str | None) -> list[JobCounts]: ...
+    def retry_job(self, job_id: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One document to ingest. `title` and `metadata` are for texts; a file brings its own."""
@@ -131,6 +156,7 @@ class Services:
     answerer: Answering
     documents: Documents
     collections: Collections
+    sources: Sources
     ingest: Callable[[Sequence[Upload], str], IngestReport]
     """(uploads, collection): synchronous, called in a thread, one at a time."""
     ready: Callable[[], Awaitable[None]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ Json = dict[str, Any]
 # How many documents the page knows by name, and how many one request lists.
 KNOWN_DOCUMENTS = 1_000
 LISTED_AT_ONCE = 500
+LISTED_JOBS = 20
 # Chunks shown before and after an opened passage.
 AROUND = 2
 FRESH_FOR_S = 15
@@ -56,6 +58,22 @@ class Overview:
     @property
     def metadata_keys(self) -> list[str]:
         return sorted({key for one in self.documents for key in one["metadata"]})
+
+
+@dataclass(frozen=True, slots=True)
+class Updates:
+    """Documents that wait to be indexed and those under way; refreshes; the first of those jobs
+    that were given up, and how many these are."""
+
+    waiting: int
+    running: int
+    refreshing: tuple[Json, ...]
+    dead: tuple[Json, ...]
+    dead_count: int
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting or self.running or self.refreshing)
 
 
 @st.cache_resource(show_spinner=False)
@@ -172,6 +190,69 @@ def delete(client: Client, document_id: str) -> None:
     except (ServiceAway, Refused, ValueError) as error:
         raise _said(error, client) from error
     forget()
+
+
+def updates(client: Client) -> Updates:
+    """Raises ServiceError."""
+    with _told(client):
+        counts = client.jobs(limit=1)["counts"]
+        documents = [one for one in counts if one["of"] == "documents"]
+        refreshes = [one for one in counts if one["of"] == "sources"]
+        dead_count = sum(one["dead"] for one in counts)
+        # Where there is nothing to tell, nothing more is asked.
+        active: list[Json] = []
+        if any(one["waiting"] or one["running"] for one in refreshes):
+            listed = client.sources(limit=LISTED_AT_ONCE)["sources"]
+            active = [one for one in listed if one["state"] in ("waiting", "running")]
+        dead = client.jobs(state="dead", limit=LISTED_JOBS)["jobs"] if dead_count else []
+    return Updates(
+        waiting=sum(one["waiting"] for one in documents),
+        running=sum(one["running"] for one in documents),
+        refreshing=tuple(active),
+        dead=tuple(dead),
+        dead_count=dead_count,
+    )
+
+
+def sources(client: Client) -> list[Json]:
+    """Raises ServiceError."""
+    with _told(client):
+        found: list[Json] = client.sources(limit=LISTED_AT_ONCE)["sources"]
+    return found
+
+
+def add_source(client: Client, settings: Json, collection: str, every_s: int | None) -> None:
+    """Raises ServiceError."""
+    with _told(client):
+        client.add_source("web", settings, collection=collection, refresh_every_s=every_s)
+    forget()
+
+
+def refresh(client: Client, source_id: str) -> None:
+    """Raises ServiceError."""
+    with _told(client):
+        client.refresh_source(source_id)
+
+
+def remove_source(client: Client, source_id: str) -> None:
+    """Raises ServiceError."""
+    with _told(client):
+        client.remove_source(source_id)
+    forget()
+
+
+def retry(client: Client, job_id: int) -> None:
+    """Raises ServiceError."""
+    with _told(client):
+        client.retry_job(job_id)
+
+
+@contextmanager
+def _told(client: Client) -> Iterator[None]:
+    try:
+        yield
+    except (ServiceAway, Refused, ValueError, KeyError, TypeError) as error:
+        raise _said(error, client) from error
 
 
 def _said(error: Exception, client: Client) -> ServiceError:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from rag_service.client import Client
-from rag_service.ui import account, citations, conversation, documents, service, upload
+from rag_service.ui import (
+    account,
+    citations,
+    conversation,
+    documents,
+    service,
+    sources,
+    updates,
+    upload,
+)
 from rag_service.ui.conversation import Scope
 from rag_service.ui.filters import OPERATORS, FilterError, Row, from_json, from_rows, told
 from rag_service.ui.identity import SupabaseAuth
@@ -57,6 +66,9 @@ def show(
         ):
             chosen = None if collection == EVERYWHERE else collection
             documents.browse(client, chosen, overview.writable)
+        if st.button("Sources", icon=":material/sync:", width="stretch"):
+            sources.browse(client, overview.collections)
+        updates.show(client, empty=not overview.documents)
         if auth is not None:
             account.show(auth)
     if filter_error:

@@ -13,6 +13,7 @@ import httpx
 import jwt
 import psycopg
 from fastapi import FastAPI
+from psycopg.types.json import Jsonb
 
 from model_pipeline.domain import Chunk, Document
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
@@ -38,6 +39,14 @@ NOWHERE = uuid4()
 
 def document_id(collection: str) -> UUID:
     return uuid5(COLLECTIONS[collection][0], f"{collection}/kettle")
+
+
+def source_id(collection: str) -> UUID:
+    return uuid5(COLLECTIONS[collection][0], "source")
+
+
+def job_id(collection: str) -> int:
+    return 1_000_000 + list(COLLECTIONS).index(collection)
 
 
 @dataclass
@@ -104,6 +113,22 @@ class Service:
                             "editor" if who == "editor" else "reader",
                         ),
                     )
+            for name, (collection, _, _, word) in COLLECTIONS.items():
+                connection.execute(
+                    "insert into sources (source_id, collection_id, kind, settings) "
+                    "values (%s, %s, 'web', %s)",
+                    (
+                        source_id(name),
+                        collection,
+                        Jsonb({"urls": [f"https://{word}.example/"]}),
+                    ),
+                )
+                connection.execute("delete from jobs where collection_id = %s", (collection,))
+                connection.execute(
+                    "insert into jobs (job_id, collection_id, source_id, reason, dead_at) "
+                    "overriding system value values (%s, %s, %s, %s, now())",
+                    (job_id(name), collection, source_id(name), f"{word} does not answer."),
+                )
         for name, word in WORDS.items():
             self.put(name, {f"{name}/kettle": f"The kettle is of {word}. It boils the water."})
 

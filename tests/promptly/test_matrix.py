@@ -20,6 +20,8 @@ from tests.promptly.people import (
     WORDS,
     Service,
     document_id,
+    job_id,
+    source_id,
 )
 
 
@@ -35,6 +37,8 @@ class Route:
     """The field or parameter that names the collection."""
     shows: bool = False
     """Whether a good answer holds the collection's text."""
+    editors: bool = False
+    """The same, to its editors alone."""
     changes: bool = False
     open: bool = False
     """Whether it is for everybody, a bad token or not."""
@@ -43,6 +47,8 @@ class Route:
         path = self.path.format(
             collection=COLLECTIONS.get(collection, (NOWHERE,))[0],
             document=document_id(collection) if collection in COLLECTIONS else NOWHERE,
+            source=source_id(collection) if collection in COLLECTIONS else NOWHERE,
+            job=job_id(collection) if collection in COLLECTIONS else 999,
             reader=PEOPLE["reader"],
             newcomer=PEOPLE["newcomer"],
         )
@@ -58,6 +64,7 @@ SEEING = (404, 404, 200, 200, 200, 200)
 OWNING = (404, 404, 403, 403, 403, 200)
 OWNING_PUBLIC = (403, 403, 403, 403, 403, 200)
 GONE, GONE_PUBLIC = (404, 404, 403, 403, 403, 204), (403, 403, 403, 403, 403, 204)
+EDITING, ASKING = (403, 404, 404, 404, 200, 200), (403, 404, 404, 404, 202, 202)
 PAGE = Route(open=True)
 ONE = "/v1/collections/{collection}"
 ROUTES: dict[tuple[str, str], list[Route]] = {
@@ -102,6 +109,23 @@ ROUTES: dict[tuple[str, str], list[Route]] = {
     ],
     ("DELETE", "/v1/collections/{collection_id}/members/{user_id}"): [
         Route(f"{ONE}/members/{{reader}}", GONE, GONE_PUBLIC, changes=True)
+    ],
+    # Editors keep a collection up to date; to others it does not say how.
+    ("GET", "/v1/sources"): [Route(names="collection", editors=True)],
+    ("POST", "/v1/sources"): [
+        Route(private=(403, 201, 201, 403, 201, 201), public=(403, 201, 201, 403, 201, 201),
+              body={"kind": "web", "settings": {"urls": ["https://new.example/"]}},
+              names="collection", changes=True)
+    ],
+    ("DELETE", "/v1/sources/{source_id}"): [
+        Route("/v1/sources/{source}", EDITING, EDITING, changes=True)
+    ],
+    ("POST", "/v1/sources/{source_id}/refresh"): [
+        Route("/v1/sources/{source}/refresh", ASKING, ASKING, changes=True)
+    ],
+    ("GET", "/v1/jobs"): [Route(names="collection", editors=True)],
+    ("POST", "/v1/jobs/{job_id}/retry"): [
+        Route("/v1/jobs/{job}/retry", ASKING, ASKING, changes=True)
     ],
     ("GET", "/healthz"): [PAGE],
     ("GET", "/readyz"): [PAGE],
@@ -157,12 +181,16 @@ def test_who_gets_what(
             assert who in allowed or secret not in told, (who, name)
         if route.shows:
             assert (word in told) == (who in readers), (who, reply.text)
+        if route.editors:
+            assert (word in told) == (who in ("editor", "owner")), (who, reply.text)
         if reply.status_code == 404:
             asked = json.dumps(route.request("nowhere" if route.names else collection))
-            for one in (identity, document_id(collection)):
+            known = (identity, document_id(collection), source_id(collection))
+            for one in known:
                 asked = asked.replace(str(one), str(NOWHERE))
+            asked = asked.replace(str(job_id(collection)), "999")
             missing = service.ask(who, method, **json.loads(asked))
-            ids = (identity, document_id(collection), NOWHERE, f"'{collection}'", "'nowhere'")
+            ids = (*known, NOWHERE, job_id(collection), 999, f"'{collection}'", "'nowhere'")
             assert comparable(reply, *ids) == comparable(missing, *ids), who
         if route.changes and reply.is_success:
             service.reset()

@@ -35,6 +35,7 @@ from rag_service.answer import Answerer
 from rag_service.api.app import create_app
 from rag_service.api.services import IngestReport, Limits, Services, Upload
 from rag_service.retrieve import Retriever
+from tests.rag_service.fake_sources import FakeSources
 
 NAMESPACE = UUID(int=7)
 # Separators that are lines to Python's splitlines, and none to server-sent events.
@@ -169,6 +170,7 @@ def new_services() -> Iterator[NewServices]:
                 ),
                 "documents": documents,
                 "collections": documents,
+                "sources": FakeSources(),
                 "ingest": documents.ingest,
                 "ready": is_ready,
                 "limits": Limits(

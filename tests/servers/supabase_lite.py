@@ -17,9 +17,10 @@ from psycopg.conninfo import conninfo_to_dict
 from model_pipeline.store.migrations import migrate
 from tests.servers.pgbouncer import free_port, wait_for_port
 
-PROGRAM = Path(__file__).parent / "supabase/node_modules/@supabase/lite/dist/cli/index.js"
+FOLDER = Path(__file__).parent / "supabase"
+PROGRAM = FOLDER / "node_modules/@supabase/lite/dist/cli/index.js"
 # Files as a newer Node streams them: Storage's downloads are empty with those of Node 20.
-BYTES = Path(__file__).parent / "supabase/files-as-bytes.cjs"
+BYTES = FOLDER / "files-as-bytes.cjs"
 JWT_SECRET = "signs-the-tokens-of-the-tests-and-nothing-else"
 
 
@@ -63,7 +64,7 @@ def running(conninfo: str, folder: Path) -> Iterator[SupabaseServer]:
     (folder / "supabase" / "config.toml").write_text(
         f'[api]\nport = {port}\n[db]\ndriver = "postgres"\nurl = "postgres:///{given["dbname"]}"\n'
         f'[auth]\njwt_secret = "{server.jwt_secret}"\npublishable_key = "{server.anon_key}"\n'
-        f'secret_key = "{server.service_key}"\n'
+        f'secret_key = "{server.service_key}"\n[storage]\nenabled = true\n'
     )
     environment = {  # a URL cannot name a Unix socket's folder here, the environment can
         "PATH": os.environ["PATH"],
@@ -75,7 +76,7 @@ def running(conninfo: str, folder: Path) -> Iterator[SupabaseServer]:
     }
     with (folder / "lite.log").open("wb") as log:
         process = subprocess.Popen(
-            ["node", str(PROGRAM), "start", "--no-admin"],
+            ["node", "--require", str(BYTES), str(PROGRAM), "start", "--no-admin"],
             cwd=folder,
             env=environment,
             stdout=log,

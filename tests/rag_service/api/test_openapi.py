@@ -23,6 +23,12 @@ EXPECTED = {
     ("get", "/v1/collections/{collection_id}/members"),
     ("put", "/v1/collections/{collection_id}/members/{user_id}"),
     ("delete", "/v1/collections/{collection_id}/members/{user_id}"),
+    ("get", "/v1/sources"),
+    ("post", "/v1/sources"),
+    ("delete", "/v1/sources/{source_id}"),
+    ("post", "/v1/sources/{source_id}/refresh"),
+    ("get", "/v1/jobs"),
+    ("post", "/v1/jobs/{job_id}/retry"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }

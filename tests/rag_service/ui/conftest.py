@@ -39,6 +39,7 @@ from rag_service.api.app import create_app
 from rag_service.api.services import IngestReport, Services, Upload
 from rag_service.ui import service
 from rag_service.ui.launch import command
+from tests.rag_service.fake_sources import FakeSources
 
 SPACE = UUID("00000000-0000-0000-0000-000000000001")
 HOSTILE = (
@@ -67,6 +68,7 @@ class World:
     asked: list[dict[str, Any]] = field(default_factory=list)
     uploads: list[tuple[str, str]] = field(default_factory=list)
     delta_delay_s: float = 0.0
+    updates: FakeSources = field(default_factory=FakeSources)
 
     def put(self, name: str, text: str, *, collection: str = "python") -> None:
         self.texts[name] = text
@@ -224,7 +226,7 @@ def free_port() -> int:
 @contextmanager
 def serving(world: World, *, port: int | None = None) -> Iterator[str]:
     """The API over `world`, on a port of its own."""
-    services = Services(world, world, world, world, world.ingest, world.ready)
+    services = Services(world, world, world, world, world.updates, world.ingest, world.ready)
     port = port or free_port()
     config = uvicorn.Config(create_app(services), port=port, log_level="error", ws="none")
     server = uvicorn.Server(config)

@@ -10,5 +10,5 @@ with claimed as (
     )
     returning j.job_id, j.version, j.attempts, j.source_id
 )
-select c.job_id, c.version, c.attempts, s.collection_id, s.source_id, s.kind, s.settings
+select c.job_id, c.version, c.attempts, s.collection_id, s.source_id, s.kind, s.settings, s.trusted
 from claimed as c join sources as s using (source_id)
