@@ -5,7 +5,7 @@ from __future__ import annotations
 import uvicorn
 import uvloop
 
-from promptly import bootstrap
+from promptly import bootstrap, serving
 from promptly.settings import Settings
 
 
@@ -17,7 +17,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
 
 
 async def _serve(settings: Settings, conninfo: str, *, host: str, port: int) -> None:
-    async with bootstrap.services(settings, conninfo) as services:
+    async with serving.services(settings, conninfo) as services:
         from rag_service.api.app import create_app
 
         config = uvicorn.Config(

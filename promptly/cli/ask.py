@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.markup import escape
@@ -13,9 +13,11 @@ from rich.panel import Panel
 from model_pipeline.domain import Answer, Passage, SearchMode, SearchResult
 from model_pipeline.store.pg_store import PgStore
 from promptly import bootstrap
-from promptly.bootstrap import Answering
 from promptly.cli.output import CollectionOption, JsonFlag, out, parse_filter, print_json, safe
 from promptly.settings import read_settings
+
+if TYPE_CHECKING:
+    from promptly.serving import Answering
 
 Result = TypeVar("Result")
 KOption = Annotated[int, typer.Option("--k", help="How many passages.", min=1, max=100)]
@@ -27,10 +29,12 @@ FilterOption = Annotated[
 
 
 def _run(use: Callable[[Answering], Awaitable[Result]]) -> Result:
+    from promptly import serving  # takes time to import, and few commands need it
+
     settings = read_settings()
 
     async def run(conninfo: str, store: PgStore) -> Result:
-        async with bootstrap.answering(settings, conninfo, store) as parts:
+        async with serving.answering(settings, conninfo, store) as parts:
             return await use(parts)
 
     with bootstrap.database(settings) as conninfo, bootstrap.open_store(conninfo) as store:

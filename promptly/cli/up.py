@@ -17,7 +17,7 @@ import httpx
 from rich.markup import escape
 
 from model_pipeline.errors import ConfigurationError, Unavailable
-from promptly import bootstrap
+from promptly import accounts, bootstrap
 from promptly.cli.interrupt import be_interruptible
 from promptly.cli.output import out
 from promptly.settings import Settings, read_settings
@@ -46,7 +46,7 @@ def up() -> None:
     settings = read_settings()
     settings.require_private(settings.api_host, "PROMPTLY_API_HOST")
     settings.require_private(settings.ui_host, "PROMPTLY_UI_HOST")
-    bootstrap.sign_in(settings)  # what is wrong with it is said before anything starts
+    accounts.sign_in(settings)  # what is wrong with it is said before anything starts
     _require_free(settings.api_host, settings.api_port, "PROMPTLY_API_PORT")
     _require_free(settings.ui_host, settings.ui_port, "PROMPTLY_UI_PORT")
     with _interruptible(), bootstrap.database(settings) as conninfo:
@@ -103,7 +103,7 @@ def _services(settings: Settings, environment: dict[str, str]) -> Iterator[list[
     ui = f"http://{settings.ui_host}:{settings.ui_port}"
     serve = [sys.executable, "-m", "promptly", "api"]
     show = ui_command(
-        api, settings.ui_port, host=settings.ui_host, sign_in=bootstrap.sign_in(settings)
+        api, settings.ui_port, host=settings.ui_host, sign_in=accounts.sign_in(settings)
     )
     services: list[Service] = []
     try:

@@ -23,9 +23,9 @@ from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
 from tests.model_pipeline import crashing
 
-INGEST_KILLS = 45
-WORKER_KILLS = 45
-SERVER_KILLS = 12
+INGEST_KILLS = 40
+WORKER_KILLS = 60
+SERVER_KILLS = 10
 FILES = 24
 WORDS = "river stone heron reed silt otter lock weir ferry tide".split()
 
@@ -113,16 +113,20 @@ def test_a_killed_ingest(
         written.append(text_of(name, len(written), chance))
         path.write_text(written[-1])
 
+    def edit_some() -> None:
+        for number in chance.sample(range(FILES), 8):
+            edit(f"file{number}")
+
     for number in range(FILES):
         edit(f"file{number}")
+    run_through(processes, crashing.ingest, database, str(tmp_path))
+    edit_some()
     took = run_through(processes, crashing.ingest, database, str(tmp_path))
     kills = 0
     with psycopg.connect(database, autocommit=True) as connection:
         while kills < INGEST_KILLS:
             stood = {row[0]: row[5] for row in connection.execute(HELD)}
-            edited = {str(tmp_path / f"file{n}.md") for n in chance.sample(range(FILES), 8)}
-            for path in edited:
-                edit(Path(path).stem)
+            edit_some()
             kills += kill_at_random(
                 processes,
                 crashing.ingest,

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
-from promptly import bootstrap
+from promptly import serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
 from tests.promptly.people import SECRET, Service, tokens
@@ -47,7 +47,7 @@ def service(
     def wait(asking: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(asking, loop).result(60)
 
-    opened = bootstrap.services(settings, module_database)
+    opened = serving.services(settings, module_database)
     app = create_app(wait(opened.__aenter__()))
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://testserver", timeout=30

@@ -14,7 +14,7 @@ import pytest
 
 from model_pipeline.domain import Caller
 from model_pipeline.errors import ConfigurationError
-from promptly import bootstrap
+from promptly import accounts, serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
 
@@ -34,7 +34,7 @@ def run(home: Path, conninfo: str, cache: Path, play: Callable[[Ask], Awaitable[
     (home / "cache").symlink_to(cache)
 
     async def main() -> None:
-        async with bootstrap.services(given, conninfo) as services:
+        async with serving.services(given, conninfo) as services:
             transport = httpx.ASGITransport(create_app(services))
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://testserver"
@@ -134,7 +134,7 @@ def test_a_bad_token_is_one_sentence_everywhere(
 
 def test_where_people_sign_in(tmp_path: Path) -> None:
     def found(url: str | None, key: str | None, **more: object) -> tuple[str, str] | None:
-        return bootstrap.sign_in(settings(tmp_path, supabase_url=url, supabase_key=key, **more))
+        return accounts.sign_in(settings(tmp_path, supabase_url=url, supabase_key=key, **more))
 
     project = "https://project.supabase.co"
     anon = jwt.encode({"role": "anon"}, SECRET)
@@ -164,9 +164,9 @@ def test_settings(tmp_path: Path) -> None:
     shared = settings(tmp_path, supabase_url="https://project.supabase.co/")
     assert shared.has_accounts
     shared.require_private(EVERYWHERE, "PROMPTLY_API_HOST")
-    access = bootstrap.token_access(shared, no_key)
+    access = accounts.token_access(shared, no_key)
     assert access.issuer == "https://project.supabase.co/auth/v1"
     assert access.secret is None and access.keys is not None
     assert not settings(tmp_path, supabase_jwt_secret=SECRET, accounts=False).has_accounts
     with pytest.raises(ConfigurationError, match="under 32 bytes"):
-        bootstrap.token_access(settings(tmp_path, supabase_jwt_secret="short"), no_key)
+        accounts.token_access(settings(tmp_path, supabase_jwt_secret="short"), no_key)

@@ -23,7 +23,7 @@ from model_pipeline.store.connect import connection_arguments, open_pool
 from model_pipeline.store.dump import dump, restore
 from model_pipeline.store.keys import EXPIRED, NOT_VALID, REVOKED, PgKeys
 from model_pipeline.store.pg_store import PgStore
-from promptly import bootstrap
+from promptly import serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
 
@@ -55,7 +55,7 @@ def with_the_api(
     settings = Settings(home=home, allowed_hosts=("testserver",), accounts=True)
 
     async def main() -> None:
-        async with bootstrap.services(settings, conninfo) as services:
+        async with serving.services(settings, conninfo) as services:
             transport = httpx.ASGITransport(create_app(services))
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://testserver"

@@ -24,7 +24,7 @@ from model_pipeline.reembed import Reembed, back
 from model_pipeline.store.connect import open_async_pool, open_pool
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
-from promptly import bootstrap
+from promptly import serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
 from rag_service.retrieve import Retriever
@@ -244,7 +244,7 @@ def test_a_service_answers_and_takes_documents_all_the_while(
         await ask(1001)
 
     async def main() -> None:
-        async with bootstrap.services(settings, database) as services:
+        async with serving.services(settings, database) as services:
             transport = httpx.ASGITransport(create_app(services))
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://testserver", timeout=60

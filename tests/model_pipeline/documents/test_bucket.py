@@ -131,5 +131,5 @@ def test_what_cannot_be_listed_fails_the_whole(client: Client, name: str, storag
         found(Storage("http://127.0.0.1:1", storage.key), bucket=name)
     with pytest.raises(UnreadableDocument, match=name):
         found(Storage(storage.url, "sb_secret_wrong"), bucket=name)
-    with pytest.raises(ConfigurationError, match="SUPABASE_URL and SUPABASE_KEY"):
+    with pytest.raises(ConfigurationError, match="SUPABASE_URL and SUPABASE_SECRET_KEY"):
         found(None, bucket=name)

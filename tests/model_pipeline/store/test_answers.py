@@ -12,7 +12,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 from model_pipeline.domain import Caller
-from model_pipeline.store.caller import become
+from model_pipeline.store.caller import BECOME, to_settings
 
 ADA, BOB = uuid4(), uuid4()
 Run = Callable[..., list[tuple[Any, ...]]]
@@ -27,9 +27,9 @@ def run(database: str) -> Run:
     def execute(who: UUID | str | None, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(database) as connection:
             if who == "anon":
-                become(connection, Caller())
+                connection.execute(BECOME, to_settings(Caller()))
             elif who:
-                become(connection, Caller("authenticated", {"sub": str(who)}))
+                connection.execute(BECOME, to_settings(Caller("authenticated", {"sub": str(who)})))
             cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from promptly import bootstrap
+from promptly import serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
 from rag_service.client import Client, ServiceError
@@ -34,7 +34,7 @@ def run(
     settings = Settings(home=home, allowed_hosts=("testserver",), **given)
 
     async def main() -> None:
-        async with bootstrap.services(settings, conninfo) as services:
+        async with serving.services(settings, conninfo) as services:
             transport = httpx.ASGITransport(create_app(services))
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://testserver"

@@ -16,7 +16,7 @@ import uvicorn
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from promptly import bootstrap
+from promptly import serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
 from rag_service.client import Client, DeltaEvent, DoneEvent, PassagesEvent, ServiceError
@@ -34,7 +34,7 @@ def client(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> It
     server: list[uvicorn.Server] = []
 
     async def serve() -> None:
-        async with bootstrap.services(settings, module_database) as services:
+        async with serving.services(settings, module_database) as services:
             config = uvicorn.Config(
                 create_app(services), port=0, log_level="critical", lifespan="off", ws="none"
             )
