@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_pipeline import ingest as ingesting
+from model_pipeline import reembed as reembedding
 from model_pipeline.documents.split import Splitter
 from model_pipeline.ingest import Ingest
+from model_pipeline.reembed import Reembed
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.queue import News, PgQueue
@@ -29,16 +31,18 @@ WINDOW = 40  # words of a chunk, about
 
 
 class HashEmbedder:
-    """Equal texts have equal vectors; nothing else is promised."""
+    """Equal texts have equal vectors, of one name; nothing else is promised."""
 
-    name = spec = "hash"
     dimensions = 384
     max_tokens = WINDOW
+
+    def __init__(self, name: str = "hash") -> None:
+        self.name = self.spec = name
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
-            seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+            seed = int.from_bytes(hashlib.sha256(f"{self.name}:{text}".encode()).digest()[:8])
             row[:] = np.random.default_rng(seed).normal(size=self.dimensions)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -65,10 +69,17 @@ def ingest(conninfo: str, folder: str) -> None:
     os._exit(0)
 
 
+def reembed(conninfo: str, name: str) -> None:
+    reembedding.BATCH = 8  # many transactions to be killed in
+    Reembed(conninfo, HashEmbedder(name)).run()
+    os._exit(0)
+
+
 def work(conninfo: str, until_idle: bool) -> None:
     with open_pool(conninfo, min_size=1, max_size=5) as pool:
         store = PgStore(pool)
-        store.register_embedder(HashEmbedder.name, HashEmbedder.dimensions, HashEmbedder.spec)
+        embedder = HashEmbedder()
+        store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
         stop = threading.Event()
         worker = Worker(
             PgQueue(pool, store, uuid4()), News(conninfo), _ingest(store), tell=lambda _: None

@@ -15,9 +15,11 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
+from model_pipeline.domain import Chunk
 from model_pipeline.store import diagnosis
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
@@ -26,6 +28,7 @@ from tests.model_pipeline import crashing
 INGEST_KILLS = 40
 WORKER_KILLS = 60
 SERVER_KILLS = 10
+REEMBED_KILLS = 20
 FILES = 24
 WORDS = "river stone heron reed silt otter lock weir ferry tide".split()
 
@@ -173,6 +176,46 @@ def test_a_killed_worker(
         assert connection.execute("select count(*) from jobs").fetchone() == (0,)
         twice = "select 1 from audit group by document_id, content having count(*) > 1"
         assert connection.execute(twice).fetchall() == []
+
+
+def test_a_killed_reembed(
+    database: str, processes: ForkServerContext, chance: random.Random, tmp_path: Path
+) -> None:
+    """To and fro between two embedders; whatever was reached, all vectors are the active one's."""
+    for number in range(FILES):
+        (tmp_path / f"file{number}.md").write_text(text_of(str(number), 0, chance))
+    run_through(processes, crashing.ingest, database, str(tmp_path))
+    took = run_through(processes, crashing.reembed, database, "other")
+    kills, names = 0, ["hash", "other"]
+    with psycopg.connect(database, autocommit=True) as connection:
+        _require_vectors_of(connection, "other")
+        while kills < REEMBED_KILLS:
+            kills += kill_at_random(
+                processes, crashing.reembed, database, names[0], after_s=chance.uniform(0, took)
+            )
+            _require_none_in_the_way(connection)
+            ((active,),) = connection.execute("select name from embedder where active").fetchall()
+            _require_vectors_of(connection, active)
+            names.sort(key=active.__eq__)
+            require_exact(connection)
+        run_through(processes, crashing.reembed, database, names[0])
+        _require_vectors_of(connection, names[0])
+        valid = "select indisvalid from pg_index where indexrelid = 'chunks_embedding'::regclass"
+        assert connection.execute(valid).fetchone() == (True,)
+
+
+def _require_vectors_of(connection: psycopg.Connection[Any], name: str) -> None:
+    rows = connection.execute(
+        "select c.content, c.heading_path, d.title, c.embedding::real[] "
+        "from chunks as c join documents as d using (document_id)"
+    ).fetchall()
+    texts = [
+        Chunk(0, 0, len(text), text, tuple(path)).text_to_embed(title)
+        for text, path, title, _ in rows
+    ]
+    expected = crashing.HashEmbedder(name).embed(texts)
+    stored = np.array([vector for *_, vector in rows], dtype=np.float32)
+    assert np.abs(stored - expected).max() < 1e-3
 
 
 def test_a_killed_server(
