@@ -86,7 +86,7 @@ def bucket(
     every: Every = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """The files of a bucket; the worker needs SUPABASE_URL and SUPABASE_KEY."""
+    """The files of a bucket; the worker needs SUPABASE_URL and SUPABASE_SECRET_KEY."""
     _add("bucket", {"bucket": name, "prefix": prefix}, collection, every, as_json)
 
 
