@@ -149,12 +149,16 @@ async def _search(
     report: Callable[[str, str], None],
     chunks: int,
 ) -> None:
-    async with open_async_pool(conninfo, min_size=1, max_size=1) as pool:
-        owner = PgRetriever(pool)
+    # A connection each, as in a service: plans are made for a role, and anew for another.
+    async with (
+        open_async_pool(conninfo, min_size=1, max_size=1) as owners,
+        open_async_pool(conninfo, min_size=1, max_size=1) as peoples,
+    ):
+        owner = PgRetriever(owners)
         cases = {name: (owner, *case) for name, case in CASES.items()}
         for name in PEOPLE:
             caller = Caller("authenticated", {"sub": str(_user(name))})
-            cases[name] = (PgRetriever(pool, caller), None, None)
+            cases[name] = (PgRetriever(peoples, caller), None, None)
         times: dict[str, list[float]] = {name: [] for name in cases}
         fewest = dict.fromkeys(cases, 10)
         for round_ in range(ROUNDS + 10):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from promptly import bootstrap
 from promptly.cli.output import CollectionOption, JsonFlag, out, print_json, safe
@@ -30,7 +30,7 @@ def list_(
     if as_json:
         print_json({"documents": found})
         return
-    table = Table("id", "collection", "source", "title", "chunks")
+    table = Table(Column("id", min_width=36), "collection", "source", "title", "chunks")
     for item in found:
         table.add_row(
             str(item.document_id),

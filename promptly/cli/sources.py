@@ -13,7 +13,7 @@ from uuid import UUID
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from model_pipeline.domain import DEFAULT_COLLECTION
 from model_pipeline.errors import InvalidInput
@@ -102,7 +102,8 @@ def list_(collection: CollectionOption = None, as_json: JsonFlag = False) -> Non
     if as_json:
         print_json({"sources": [_plain(one) for one in found]})
         return
-    shown = Table("id", "collection", "kind", "source", "every", "refreshed", "state")
+    whole = Column("id", min_width=36)  # the other commands take it
+    shown = Table(whole, "collection", "kind", "source", "every", "refreshed", "state")
     for one in found:
         shown.add_row(
             str(one.source_id),
