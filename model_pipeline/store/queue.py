@@ -251,7 +251,6 @@ class PgQueue:
     def refresh_table(self, source_id: UUID) -> None:
         with translate_errors(), self._pool.connection() as connection, connection.transaction():
             connection.execute("set local statement_timeout = 0")  # as long as the table is
-            connection.execute("select follow_table(%s)", (source_id,))
             connection.execute("select refresh_table(%s)", (source_id,))
 
 

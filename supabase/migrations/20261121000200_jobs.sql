@@ -349,19 +349,8 @@ declare
     followed regclass;
 begin
     select * into strict source from public.sources as s where s.source_id = refresh_table.source_id;
+    perform public.follow_table(source.source_id);
     followed := pg_catalog.to_regclass(source.settings ->> 'table');
-    if followed is null then
-        raise exception using message = pg_catalog.format(
-            'There is no table %s: name it with its schema, as public.articles.',
-            source.settings ->> 'table'
-        );
-    end if;
-    if not exists (
-        select from pg_catalog.pg_trigger as t where t.tgrelid = followed
-            and t.tgname = 'promptly_' || source.source_id || '_truncate'
-    ) then
-        perform public.attach_source(source, followed);
-    end if;
     execute pg_catalog.format(
         'delete from public.documents where collection_id = %L and origin = %L '
         'and source not in (select n.%I::text from %s as n where n.%I is not null)',
