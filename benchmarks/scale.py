@@ -137,9 +137,7 @@ def _load_block(
             for document, collection, metadata in rows:
                 text = _words(rng, WORDS_PER_CHUNK)
                 vector = HalfVector(_near(rng, centres))
-                copy.write_row(
-                    (uuid4(), collection, document, 0, 0, [], "", text, metadata, vector)
-                )
+                copy.write_row((collection, document, 0, 0, [], "", text, metadata, vector))
 
 
 async def _search(

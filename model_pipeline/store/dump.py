@@ -32,7 +32,7 @@ COLUMNS = {
     "sources": "source_id, collection_id, kind, settings, refresh_every, trusted",
     "documents": "document_id, collection_id, source, title, content, metadata, content_hash, "
     "origin, chunk_count, created_at, updated_at",
-    "chunks": ", ".join(CHUNK_COLUMNS),
+    "chunks": ", ".join(("chunk_id", *CHUNK_COLUMNS)),
     "answers": "answer_id, user_id, question, answer, declined, citations, release_id, collection, "
     "created_at",
     "feedback": "feedback_id, answer_id, user_id, rating, comment, corrected_answer, harm, "

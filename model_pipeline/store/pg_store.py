@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import psycopg
 from pgvector import HalfVector
+from psycopg import sql
 from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
@@ -38,7 +39,6 @@ ATTEMPTS = 4
 OVERTAKEN = (DeadlockDetected, SerializationFailure, UniqueViolation)
 
 CHUNK_COLUMNS = {
-    "chunk_id": "uuid",
     "collection_id": "uuid",
     "document_id": "uuid",
     "ordinal": "int4",
@@ -162,44 +162,23 @@ class PgStore:
 
         def write(connection: psycopg.Connection[Any]) -> None:
             require_embedder(connection, made_by or self._embedder)
-            known = _lock_documents(connection, collection_id, [i.document.source for i in batch])
+            _lock_documents(connection, collection_id, [item.document.source for item in batch])
             lock_collection(connection, collection_id)
-            ids = [
-                known.get(item.document.source) or uuid5(collection_id, item.document.source)
-                for item in batch
-            ]
+            ids = _put_documents(connection, collection_id, batch)
             connection.execute("delete from chunks where document_id = any(%s)", (ids,))
-            with connection.cursor() as cursor:
-                cursor.executemany(
-                    "insert into documents (document_id, collection_id, source, title, metadata, "
-                    "content_hash, origin, chunk_count) values (%s, %s, %s, %s, %s, %s, %s, %s) "
-                    "on conflict (document_id) do update set title = excluded.title, "
-                    "metadata = excluded.metadata, content_hash = excluded.content_hash, "
-                    "content = null, "
-                    "origin = excluded.origin, chunk_count = excluded.chunk_count, "
-                    "updated_at = now()",
-                    [
-                        (
-                            document_id,
-                            collection_id,
-                            item.document.source,
-                            item.document.title,
-                            _jsonb(item.document.metadata),
-                            item.content_hash,
-                            item.origin,
-                            len(item.chunks),
-                        )
-                        for document_id, item in zip(ids, batch, strict=True)
-                    ],
-                )
             rows = ((collection_id, *one) for one in zip(ids, batch, strict=True))
             if self._caller is None:
                 copy_chunks(connection, "chunks", rows)
                 return
             # COPY does not know row-level security: past a table of one's own.
-            connection.execute("create temp table arriving (like chunks) on commit drop")
+            connection.execute(
+                "create temp table arriving (like chunks including defaults) on commit drop"
+            )
             copy_chunks(connection, "arriving", rows)
-            connection.execute("insert into chunks select * from arriving")
+            statement = sql.SQL("insert into chunks ({0}) select {0} from arriving")
+            connection.execute(
+                statement.format(sql.SQL(", ").join(map(sql.Identifier, CHUNK_COLUMNS)))
+            )
 
         self.transact(write)
 
@@ -340,6 +319,36 @@ def _lock_documents(
     return dict(rows.fetchall())
 
 
+def _put_documents(
+    connection: psycopg.Connection[Any], collection_id: UUID, batch: Sequence[EmbeddedDocument]
+) -> list[UUID]:
+    """Their ids, in order. The database makes them: a caller who chose them could find out by
+    trying which there are."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into documents (collection_id, source, title, metadata, content_hash, origin, "
+            "chunk_count) values (%s, %s, %s, %s, %s, %s, %s) "
+            "on conflict (collection_id, source) do update set title = excluded.title, "
+            "metadata = excluded.metadata, content_hash = excluded.content_hash, content = null, "
+            "origin = excluded.origin, chunk_count = excluded.chunk_count, updated_at = now() "
+            "returning document_id",
+            [
+                (
+                    collection_id,
+                    item.document.source,
+                    item.document.title,
+                    _jsonb(item.document.metadata),
+                    item.content_hash,
+                    item.origin,
+                    len(item.chunks),
+                )
+                for item in batch
+            ],
+            returning=True,
+        )
+        return [row[0] for _ in cursor.results() for row in cursor]
+
+
 def _collection_of(connection: psycopg.Connection[Any], document_id: UUID) -> UUID | None:
     """The document's collection, where the caller may see it."""
     row = connection.execute("select collection_of(%s)", (document_id,)).fetchone()
@@ -363,7 +372,6 @@ def copy_chunks(
             for chunk, vector in zip(item.chunks, item.vectors, strict=True):
                 copy.write_row(
                     (
-                        uuid5(document_id, f"{item.content_hash}:{chunk.ordinal}"),
                         collection_id,
                         document_id,
                         chunk.ordinal,

@@ -115,6 +115,11 @@ class Standby:
             self._connection.execute(
                 "alter table chunks alter column embedding_standby set storage main"
             )
+            # Rights are a column's own, whatever its name: this one is to become `embedding`.
+            self._connection.execute(
+                "grant insert (embedding_standby), update (embedding_standby) on chunks "
+                "to authenticated"
+            )
             self._connection.execute(
                 "insert into embedder (name, dimensions, spec, state) values (%s, %s, %s, 'next')",
                 (name, dimensions, spec),

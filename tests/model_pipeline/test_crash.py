@@ -38,7 +38,8 @@ HELD = """
 select d.source, d.content, d.content_hash, d.chunk_count, count(c.chunk_id),
     coalesce(string_agg(c.content, '' order by c.ordinal), ''),
     (select count(*) from jobs as j where j.document_id = d.document_id)
-from documents as d left join chunks as c using (document_id) group by d.document_id
+from documents as d left join chunks as c using (document_id)
+group by d.document_id, 1, 2, 3, 4
 """
 # Counts each time that chunks were made for a document, with what they were made from.
 AUDIT = """

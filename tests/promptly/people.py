@@ -85,6 +85,14 @@ class Service:
             ]  # fmt: skip
             store.replace_documents(COLLECTIONS[collection][0], batch)
 
+    def hold(self, collection: str, source: str, identity: UUID) -> None:
+        """A document that is known by its id, still without chunks."""
+        with psycopg.connect(self.database) as connection:
+            connection.execute(
+                "insert into documents (document_id, collection_id, source) values (%s, %s, %s)",
+                (identity, COLLECTIONS[collection][0], source),
+            )
+
     def vector(self, text: str) -> Any:
         if text not in self.vectors:
             self.vectors[text] = self.embedder.embed([text])
@@ -130,6 +138,7 @@ class Service:
                     (job_id(name), collection, source_id(name), f"{word} does not answer."),
                 )
         for name, word in WORDS.items():
+            self.hold(name, f"{name}/kettle", document_id(name))
             self.put(name, {f"{name}/kettle": f"The kettle is of {word}. It boils the water."})
 
 

@@ -125,6 +125,7 @@ def large(service: Service) -> Iterator[None]:
     pieces = [Chunk(n, n * 18, n * 18 + 18, text[n * 18 : n * 18 + 18]) for n in range(2000)]
     vectors = np.repeat(service.vector("tea"), 2000, 0)
     document = EmbeddedDocument(Document("large", "", text), "h", "o", pieces, vectors)
+    service.hold("private", "large", uuid5(COLLECTIONS["private"][0], "large"))
     with open_pool(service.database, min_size=1, max_size=1) as pool:
         PgStore(pool).replace_documents(COLLECTIONS["private"][0], [document])
     yield
