@@ -147,7 +147,9 @@ class PgCollections:
 
 
 def require_name(name: str) -> None:
-    if not name.strip() or len(name) > MAX_NAME or "\0" in name:
+    if "\0" in name:
+        raise InvalidInput("A collection's name has no NUL character: remove it.")
+    if not name.strip() or len(name) > MAX_NAME:
         raise InvalidInput(
             f"A collection's name has 1 to {MAX_NAME} characters, and this one has "
             f"{len(name.strip())}."

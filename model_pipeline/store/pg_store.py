@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Result = TypeVar("Result")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 ATTEMPTS = 4
 OVERTAKEN = (DeadlockDetected, SerializationFailure, UniqueViolation)
 
@@ -387,4 +390,19 @@ def copy_chunks(
 
 def _jsonb(metadata: Mapping[str, Any]) -> Jsonb:
     """What JSON has no form for is kept as text, such as a date from a front matter: 2024-01-31."""
-    return Jsonb(dict(metadata), dumps=partial(json.dumps, default=str))
+    return Jsonb(_storable(metadata), dumps=partial(json.dumps, default=str, allow_nan=False))
+
+
+def _storable(value: Any) -> Any:
+    """`value` without what Postgres' JSON cannot hold: NUL, half a surrogate pair, a number that is
+    none."""
+    match value:
+        case str():
+            return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {_storable(str(key)): _storable(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_storable(one) for one in value]
+    return value

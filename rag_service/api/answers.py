@@ -36,8 +36,16 @@ without streaming) and, in place of what would have followed, `error` (a problem
 
 EVENT_STREAM = {
     "text/event-stream": {
-        "schema": {"type": "string", "description": "Events, each with one line of JSON as data."},
-        "example": 'event: delta\ndata: {"text":"When the definition is executed [1]."}\n\n',
+        # Of each event, as readers of OpenAPI documents take streams.
+        "schema": {
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {
+                "event": {"enum": ["passages", "delta", "citations", "done", "error"]},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+        },
+        "example": {"event": "delta", "data": '{"text":"When the definition is executed [1]."}'},
     }
 }
 

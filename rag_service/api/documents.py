@@ -49,6 +49,7 @@ ADD_BODY = {
                     "properties": {
                         "files": {
                             "type": "array",
+                            "minItems": 1,
                             "maxItems": MAX_FILES,
                             "items": {"type": "string", "format": "binary"},
                         },
@@ -70,7 +71,13 @@ def document_routes(services: Services) -> APIRouter:
     async def list_documents(
         request: Request,
         collection: Annotated[
-            str | None, Query(max_length=200, description="Only this one.", examples=["default"])
+            str | None,
+            Query(
+                max_length=200,
+                description="Only this one.",
+                examples=["default"],
+                json_schema_extra={"pattern": r"^[^\u0000]*$"},
+            ),
         ] = None,
         limit: Annotated[int, Query(ge=1, le=1000, description="How many a page.")] = 100,
         after: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from model_pipeline.errors import PromptlyError, Unavailable
 from rag_service.api.schemas import Problem
@@ -90,12 +91,25 @@ def install(app: FastAPI) -> None:
             detail = _HTTP.get(error.status_code, detail)
         reply = response(body(error.status_code, title, detail, request_id(request)))
         reply.headers.update(error.headers or {})
+        if error.status_code == 405 and (methods := _methods(request)):
+            reply.headers["Allow"] = ", ".join(methods)
         return reply
 
     app.add_exception_handler(PromptlyError, failed)
     app.add_exception_handler(TimeoutError, failed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address takes. Each method has a route of its own, which knows of no other."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    return sorted(
+        method.upper()
+        for path, methods in paths.items()
+        if compile_path(path)[0].match(request.url.path)
+        for method in methods
+    )
 
 
 def request_id(request: Request) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from model_pipeline.domain import (
     Answer,
@@ -22,8 +22,29 @@ from model_pipeline.domain import (
 from model_pipeline.store.pg_store import StoredChunk
 from rag_service.api.services import IngestReport
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-K = Annotated[int, Field(ge=1, le=100, description="How many passages.")]
+# What the code tests itself, with a sentence of its own, said for who reads the document.
+VISIBLE = {"pattern": r"[^\s\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ufeff]"}
+NAME = {"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+Name = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra=NAME)]
+Question = Annotated[
+    str,
+    Field(
+        max_length=8_000,
+        examples=["When are default parameter values evaluated?"],
+        json_schema_extra=VISIBLE,
+    ),
+]
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("should be a whole number")
+    return value
+
+
+# 10.0 is a whole number in JSON; true and "10" are none.
+Whole = Annotated[int, Field(strict=False), BeforeValidator(_no_truth)]
+K = Annotated[Whole, Field(ge=1, le=100, description="How many passages.")]
 CollectionName = Annotated[Name | None, Field(description="Only this collection; null means all.")]
 Filter = Annotated[
     dict[str, Any] | None,
@@ -50,13 +71,13 @@ CONTENT = "Default parameter values are evaluated when the function definition i
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """Takes what the document says and nothing like it: true is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class SearchRequest(Strict):
-    query: Annotated[
-        str, Field(max_length=8_000, examples=["When are default parameter values evaluated?"])
-    ]
+    query: Question
     k: K = 10
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
     collection: CollectionName = None
@@ -72,9 +93,7 @@ class TurnModel(Strict):
 
 
 class AnswerRequest(Strict):
-    question: Annotated[
-        str, Field(max_length=8_000, examples=["When are default parameter values evaluated?"])
-    ]
+    question: Question
     k: K = 5
     collection: CollectionName = None
     filter: Filter = None

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from model_pipeline.store.sources import JobCounts, JobState, Kind, QueuedJob, Source
-from rag_service.api.schemas import FailureModel, Name, Strict, Timings
+from rag_service.api.schemas import FailureModel, Name, Strict, Timings, Whole
 
 SITEMAP = "https://example.org/sitemap.xml"
 State = Annotated[
@@ -42,7 +42,7 @@ class SourceRequest(Strict):
     ]
     collection: Name = "default"
     refresh_every_s: Annotated[
-        int | None,
+        Whole | None,
         Field(ge=60, le=31_622_400, description="Null: when asked.", examples=[3_600]),
     ] = None
 

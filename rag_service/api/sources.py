@@ -28,7 +28,13 @@ from rag_service.api.source_schemas import (
 
 LARGEST_ID = 2**63 - 1
 Collection = Annotated[
-    str | None, Query(max_length=200, description="Only this one.", examples=["default"])
+    str | None,
+    Query(
+        max_length=200,
+        description="Only this one.",
+        examples=["default"],
+        json_schema_extra={"pattern": r"^[^\u0000]*$"},
+    ),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many a page.")]
 SourceId = Annotated[
@@ -85,7 +91,12 @@ def source_routes(services: Services) -> APIRouter:
         documents = await run_in_threadpool(mine.sources.remove_source, source_id)
         return reply({"documents": documents, "timings_ms": since(started)})
 
-    @routes.post("/v1/sources/{source_id}/refresh", status_code=202, summary="Refresh a source")
+    @routes.post(
+        "/v1/sources/{source_id}/refresh",
+        status_code=202,
+        response_class=Response,
+        summary="Refresh a source",
+    )
     async def refresh_source(source_id: SourceId, request: Request) -> Response:
         """As soon as a worker is free."""
         mine = await services.acting_for(request)
@@ -117,7 +128,12 @@ def source_routes(services: Services) -> APIRouter:
         }
         return reply({**body, "timings_ms": since(started)})
 
-    @routes.post("/v1/jobs/{job_id}/retry", status_code=202, summary="Retry a job")
+    @routes.post(
+        "/v1/jobs/{job_id}/retry",
+        status_code=202,
+        response_class=Response,
+        summary="Retry a job",
+    )
     async def retry_job(
         job_id: Annotated[
             int, Path(ge=1, le=LARGEST_ID, description="As `GET /v1/jobs` lists it.", examples=[7])

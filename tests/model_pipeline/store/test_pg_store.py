@@ -94,6 +94,15 @@ def test_metadata_beyond_json_is_kept_as_text(
     assert one(pool, "select metadata from chunks limit 1") == {"on": "2024-01-31"}
 
 
+def test_metadata_that_postgres_cannot_hold_is_mended(
+    store: PgStore, pool: Pool, collection: UUID, embedded: MakeDocument
+) -> None:
+    metadata = {"a\0": ["b\ud800", float("inf")], "c": r"\u0000"}
+    store.replace_documents(collection, [embedded(metadata=metadata)])
+    kept = {"a\ufffd": ["b\ufffd", None], "c": r"\u0000"}
+    assert one(pool, "select metadata from chunks limit 1") == kept
+
+
 def test_a_replaced_document_keeps_its_id(
     store: PgStore, collection: UUID, embedded: MakeDocument
 ) -> None:

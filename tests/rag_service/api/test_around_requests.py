@@ -162,6 +162,7 @@ def test_unknown_addresses_and_methods_are_problems(api: TestClient) -> None:
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     for response in (missing, wrong):
         assert response.headers["content-type"] == "application/problem+json"
+    assert api.options("/v1/collections").headers["allow"] == "GET, POST"
 
 
 def test_ids_and_headers_are_on_every_response(api: TestClient) -> None:
