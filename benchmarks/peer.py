@@ -38,7 +38,7 @@ class Peer:
     def embed(self, texts):
         return self.embeddings.embed_documents(texts)
 
-    def open(self, url):
+    def open(self, url, anew=True):
         engine = PGEngine.from_connection_string(url=url)
         hybrid = HybridSearchConfig(
             tsv_column="content_tsv",
@@ -47,9 +47,10 @@ class Peer:
             primary_top_k=100,
             secondary_top_k=100,
         )
-        engine.init_vectorstore_table(
-            "passages", 384, hybrid_search_config=hybrid, overwrite_existing=True
-        )
+        if anew:
+            engine.init_vectorstore_table(
+                "passages", 384, hybrid_search_config=hybrid, overwrite_existing=True
+            )
         self.store = PGVectorStore.create_sync(
             engine, self.embeddings, "passages", k=10, hybrid_search_config=hybrid
         )
