@@ -20,15 +20,17 @@ from __future__ import annotations
 class PromptlyError(Exception):
     """Root of all errors that Promptly raises on purpose.
 
-    `message` is one clear sentence for the user: what is wrong, where, what to do.
+    `message` is one clear sentence for the user: what is wrong, where, what to do. `field` names
+    what it is about, where that is one field of a request.
     """
 
     status = 500
     title = "Something went wrong"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.field = field
 
 
 class InvalidInput(PromptlyError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +50,8 @@ class Answering:
     acting_for: Callable[[Caller | None], tuple[Retriever, Answerer]]
     """For one request: they keep to the embedder that is in use when they are made."""
     key_check: KeyCheck
+    executor: Executor
+    """Where the embedders run."""
 
 
 @asynccontextmanager
@@ -73,7 +75,12 @@ async def answering(
                 return retriever, Answerer(retriever, generator, release_id=release)
 
             yield Answering(
-                embedders, *acting_for(None), PgRetriever(pool), acting_for, KeyCheck(pool)
+                embedders,
+                *acting_for(None),
+                PgRetriever(pool),
+                acting_for,
+                KeyCheck(pool),
+                executor,
             )
 
 
@@ -103,9 +110,12 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
                     collections=PgCollections(pool, caller),
                     sources=PgSources(documents),
                     ingest=partial(_ingest_uploads, documents, parts.embedders),
+                    embedder=lambda: parts.embedders.current,
+                    executor=parts.executor,
                     ready=parts.store.ping,
                     limits=limits,
                     authenticate=authenticate,
+                    anonymous=caller is not None and caller.role == "anon",
                     bound_to=bound_to,
                 )
 

@@ -94,18 +94,27 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
+async def within(
+    deadline: float, first: Event, events: AsyncIterator[Event]
+) -> AsyncGenerator[Event, None]:
+    """`first` and then `events`, which are closed in the end; raises TimeoutError. `deadline` is
+    the event loop's; only the wait for an event counts, not a slow reader's."""
+    async with aclosing(cast(AsyncGenerator[Event, None], events)):
+        yield first
+        while True:
+            async with asyncio.timeout_at(deadline):
+                event = await anext(events, None)
+            if event is None:
+                return
+            yield event
+
+
 async def _encoded(
     first: Event, events: AsyncIterator[Event], deadline: float, request_id: str
 ) -> AsyncIterator[bytes]:
-    """`deadline` is the event loop's; only the wait for an event counts, not a slow reader's."""
-    async with aclosing(cast(AsyncGenerator[Event, None], events)):
-        yield _event(first)
+    async with aclosing(within(deadline, first, events)) as timely:
         try:
-            while True:
-                async with asyncio.timeout_at(deadline):
-                    event = await anext(events, None)
-                if event is None:
-                    return
+            async for event in timely:
                 yield _event(event)
         except Exception as error:
             problem = problems.of(error, request_id)

@@ -13,6 +13,10 @@ from rag_service.api.collections import collection_routes
 from rag_service.api.documents import document_routes
 from rag_service.api.health import health_routes
 from rag_service.api.middleware import Guard
+from rag_service.api.openai_chat import chat_routes
+from rag_service.api.openai_embeddings import embedding_routes
+from rag_service.api.openai_errors import OpenAIErrors
+from rag_service.api.openai_models import model_routes
 from rag_service.api.search import search_routes
 from rag_service.api.services import Services
 from rag_service.api.sources import source_routes
@@ -20,8 +24,9 @@ from rag_service.api.sources import source_routes
 DESCRIPTION = """
 Ask your own documents: passages by hybrid search, answers with checked citations.
 
-Errors are `application/problem+json` (RFC 9457) with one sentence in `detail`. Each response tells
-the time of its stages in `timings_ms` and `Server-Timing`, and its id in `X-Request-Id`.
+Errors are `application/problem+json` (RFC 9457) with one sentence in `detail`; where OpenAI's
+clients ask, they have OpenAI's shape. Each response tells the time of its stages in `timings_ms`
+and `Server-Timing`, and its id in `X-Request-Id`.
 """
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -56,12 +61,16 @@ def create_app(services: Services) -> FastAPI:
         document_routes,
         collection_routes,
         source_routes,
+        chat_routes,
+        embedding_routes,
+        model_routes,
         health_routes,
     )
     for routes in parts:
         app.include_router(routes(services))
     problems.install(app)
     app.add_middleware(Guard, limits=services.limits)
+    app.add_middleware(OpenAIErrors)  # around the guard, whose problems it tells as well
     return app
 
 

@@ -24,20 +24,23 @@ SHOWN_CHARACTERS = 80
 log = structlog.get_logger()
 
 
-def body(status: int, title: str, detail: str, request_id: str) -> dict[str, Any]:
-    return {
+def body(
+    status: int, title: str, detail: str, request_id: str, field: str | None = None
+) -> dict[str, Any]:
+    problem = {
         "type": "about:blank",
         "title": title,
         "status": status,
         "detail": detail,
         "request_id": request_id,
     }
+    return problem | {"field": field} if field else problem
 
 
 def of(error: Exception, request_id: str) -> dict[str, Any]:
     """The problem that `error` is; one that nobody foresaw is logged, and told without details."""
     if isinstance(error, PromptlyError):
-        return body(error.status, error.title, error.message, request_id)
+        return body(error.status, error.title, error.message, request_id, error.field)
     if isinstance(error, TimeoutError):
         detail = "The request took too long and was stopped: try again, or ask for less."
         return body(503, "Temporarily unavailable", detail, request_id)
@@ -76,8 +79,9 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        detail = sentence(error.errors())
-        return response(body(422, "Invalid input", detail, request_id(request)))
+        errors = error.errors()
+        detail, field = sentence(errors), _place(errors[0])
+        return response(body(422, "Invalid input", detail, request_id(request), field))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -119,7 +123,7 @@ def request_id(request: Request) -> str:
 def sentence(errors: Sequence[Mapping[str, Any]]) -> str:
     """The first of pydantic's errors as one sentence; the others would follow once it is mended."""
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"][1:])
+    place = _place(first)
     kind = first["type"]
     if kind == "json_invalid":
         return "The body is not JSON: send an object with the fields of the API's documentation."
@@ -138,6 +142,10 @@ def sentence(errors: Sequence[Mapping[str, Any]]) -> str:
     # "String should have at most 200 characters": what should is the field.
     reason = re.sub(r"^.*?(?=should )", "", str(first["msg"]))
     return f"The field {_shown(place)} {reason}."
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    return ".".join(str(part) for part in error["loc"][1:])
 
 
 def _shown(text: str) -> str:

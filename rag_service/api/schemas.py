@@ -22,6 +22,9 @@ from model_pipeline.domain import (
 from model_pipeline.store.pg_store import StoredChunk
 from rag_service.api.services import IngestReport
 
+# Of what was said before: characters of one turn, and turns.
+LONGEST_TURN = 20_000
+MOST_TURNS = 100
 # What the code tests itself, with a sentence of its own, said for who reads the document.
 VISIBLE = {"pattern": r"[^\s\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ufeff]"}
 NAME = {"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
@@ -89,7 +92,7 @@ class SearchRequest(Strict):
 
 class TurnModel(Strict):
     role: Literal["user", "assistant"]
-    content: Annotated[str, Field(max_length=20_000)]
+    content: Annotated[str, Field(max_length=LONGEST_TURN)]
 
 
 class AnswerRequest(Strict):
@@ -98,7 +101,8 @@ class AnswerRequest(Strict):
     collection: CollectionName = None
     filter: Filter = None
     history: Annotated[
-        list[TurnModel], Field(max_length=100, description="What was said before, oldest first.")
+        list[TurnModel],
+        Field(max_length=MOST_TURNS, description="What was said before, oldest first."),
     ] = []
     stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
 
@@ -278,6 +282,9 @@ class Problem(BaseModel):
     status: int
     detail: Annotated[str, Field(description="One sentence: what is wrong, and what to do.")]
     request_id: str
+    field: Annotated[
+        str | None, Field(description="The field that it is about, where it is one.")
+    ] = None
 
 
 def from_passage(passage: Passage) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from model_pipeline.domain import (
     Caller,
     Collection,
     DocumentSummary,
+    Embedder,
     Member,
     Role,
     SearchMode,
@@ -159,11 +161,17 @@ class Services:
     sources: Sources
     ingest: Callable[[Sequence[Upload], str], IngestReport]
     """(uploads, collection): synchronous, called in a thread, one at a time."""
+    embedder: Callable[[], Embedder]
+    """The one in use now."""
+    executor: Executor
+    """Where it runs: off the event loop, and bounded."""
     ready: Callable[[], Awaitable[None]]
     """Raises where the service cannot answer."""
     limits: Limits = field(default_factory=Limits)
     authenticate: Callable[[str | None], Awaitable[Caller | None]] = without_accounts
     """From an Authorization header; raises Unauthorized."""
+    anonymous: bool = False
+    """Whether these are for anybody, where people have accounts."""
     bound_to: Callable[[Caller | None], Services] | None = None
     """The same services for one request, as a caller. Needed where `authenticate` finds any."""
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import streamlit as st
+from pydantic import BaseModel
 
 from rag_service.client import (
     CitationsEvent,
     Client,
+    ClientError,
     DeltaEvent,
     DoneEvent,
     PassagesEvent,
     ServiceAway,
 )
-from rag_service.client import ServiceError as Refused
 from rag_service.ui.conversation import Scope
 
 Json = dict[str, Any]
@@ -79,7 +80,7 @@ class Updates:
 @st.cache_resource(show_spinner=False)
 def connect(api_url: str) -> Client:
     """One client for all sessions, as anybody: it holds a pool of connections and nothing else."""
-    return Client(api_url)
+    return Client(api_url, retries=0)  # the page says at once what is wrong, and offers to retry
 
 
 def overview(client: Client) -> Overview:
@@ -90,22 +91,22 @@ def overview(client: Client) -> Overview:
         writable = {one["name"] for one in details if one["role"] != "reader"}
         names = sorted({one["name"] for one in details})
         return Overview(tuple(names), tuple(found), more, tuple(sorted(writable)))
-    except (ServiceAway, Refused, ValueError) as error:
-        raise _said(error, client) from error
+    except ClientError as error:
+        raise _said(error) from error
 
 
 def documents(client: Client, collection: str | None) -> tuple[list[Json], bool]:
     """The first documents, and whether there are more. Raises ServiceError."""
     try:
         return _documents(client.base_url, client.token, collection)
-    except (ServiceAway, Refused, ValueError) as error:
-        raise _said(error, client) from error
+    except ClientError as error:
+        raise _said(error) from error
 
 
 # All sessions share what is cached, so that the token must be among what it is found by.
 @st.cache_data(ttl=FRESH_FOR_S, show_spinner=False)
 def _collections(api_url: str, token: str | None) -> list[Json]:
-    return connect(api_url).with_token(token).collection_details()
+    return _plain(connect(api_url).with_token(token).collections().details)
 
 
 @st.cache_data(ttl=FRESH_FOR_S, show_spinner=False)
@@ -115,8 +116,8 @@ def _documents(api_url: str, token: str | None, collection: str | None) -> tuple
     after = None
     while len(found) < KNOWN_DOCUMENTS:
         page = client.documents(collection=collection, limit=LISTED_AT_ONCE, after=after)
-        found += page["documents"]
-        after = page["next"]
+        found += _plain(page.documents)
+        after = page.next
         if after is None:
             return found, False
     return found, True
@@ -142,28 +143,28 @@ def ask_stream(
         ):
             match event:
                 case PassagesEvent(passages):
-                    yield "passages", passages
+                    yield "passages", _plain(passages)
                 case DeltaEvent(text):
                     yield "delta", text
                 case CitationsEvent(found):
-                    yield "citations", found
+                    yield "citations", _plain(found)
                 case DoneEvent(answer):
-                    yield "done", asdict(answer)
-    except (ServiceAway, Refused, ValueError) as error:
-        raise _said(error, client) from error
+                    yield "done", answer.model_dump()
+    except ClientError as error:
+        raise _said(error) from error
 
 
 def surroundings(client: Client, found: Json) -> tuple[str, str, int, str]:
     """The text before, the chunk's own text and its start, the text after. Raises ServiceError."""
     try:
-        chunks = client.document(found["document_id"])["chunks"]
-    except (ServiceAway, Refused, ValueError) as error:
-        raise _said(error, client) from error
+        chunks = client.document(found["document_id"]).chunks
+    except ClientError as error:
+        raise _said(error) from error
     for at, chunk in enumerate(chunks):
-        if chunk["chunk_id"] == found["chunk_id"]:
-            before = "".join(one["content"] for one in chunks[max(0, at - AROUND) : at])
-            after = "".join(one["content"] for one in chunks[at + 1 : at + 1 + AROUND])
-            return before, chunk["content"], chunk["start"], after
+        if chunk.chunk_id == found["chunk_id"]:
+            before = "".join(one.content for one in chunks[max(0, at - AROUND) : at])
+            after = "".join(one.content for one in chunks[at + 1 : at + 1 + AROUND])
+            return before, chunk.content, chunk.start, after
     raise ServiceError("This passage has changed since it was cited: ask again to see it anew.")
 
 
@@ -171,15 +172,17 @@ def upload(client: Client, file: File, collection: str) -> str:
     """What became of the file, in a word or two. Raises ServiceError."""
     try:
         report = client.upload([(file.name, file.getvalue())], collection=collection)
-    except (ServiceAway, Refused, ValueError) as error:
-        raise _said(error, client) from error
-    if report["failures"]:
-        raise ServiceError(" ".join(one["reason"] for one in report["failures"]))
-    for outcome in ("new", "changed", "unchanged"):
-        count = report[outcome]
+    except ClientError as error:
+        raise _said(error) from error
+    if report.failures:
+        raise ServiceError(" ".join(one.reason for one in report.failures))
+    for count, word in (
+        (report.new, "added"),
+        (report.changed, "replaced"),
+        (report.unchanged, "already there"),
+    ):
         if count:
-            words = {"new": "added", "changed": "replaced", "unchanged": "already there"}
-            return words[outcome] if count == 1 else f"{words[outcome]} ({count} documents)"
+            return word if count == 1 else f"{word} ({count} documents)"
     return "nothing in it to add"
 
 
@@ -187,77 +190,77 @@ def delete(client: Client, document_id: str) -> None:
     """Raises ServiceError."""
     try:
         client.delete_document(document_id)
-    except (ServiceAway, Refused, ValueError) as error:
-        raise _said(error, client) from error
+    except ClientError as error:
+        raise _said(error) from error
     forget()
 
 
 def updates(client: Client) -> Updates:
     """Raises ServiceError."""
-    with _told(client):
-        counts = client.jobs(limit=1)["counts"]
-        documents = [one for one in counts if one["of"] == "documents"]
-        refreshes = [one for one in counts if one["of"] == "sources"]
-        dead_count = sum(one["dead"] for one in counts)
+    with _told():
+        counts = client.jobs(limit=1).counts
+        documents = [one for one in counts if one.of == "documents"]
+        refreshes = [one for one in counts if one.of == "sources"]
+        dead_count = sum(one.dead for one in counts)
         # Where there is nothing to tell, nothing more is asked.
         active: list[Json] = []
-        if any(one["waiting"] or one["running"] for one in refreshes):
-            listed = client.sources(limit=LISTED_AT_ONCE)["sources"]
-            active = [one for one in listed if one["state"] in ("waiting", "running")]
-        dead = client.jobs(state="dead", limit=LISTED_JOBS)["jobs"] if dead_count else []
+        if any(one.waiting or one.running for one in refreshes):
+            listed = client.sources(limit=LISTED_AT_ONCE).sources
+            active = _plain(one for one in listed if one.state in ("waiting", "running"))
+        dead = client.jobs(state="dead", limit=LISTED_JOBS).jobs if dead_count else []
     return Updates(
-        waiting=sum(one["waiting"] for one in documents),
-        running=sum(one["running"] for one in documents),
+        waiting=sum(one.waiting for one in documents),
+        running=sum(one.running for one in documents),
         refreshing=tuple(active),
-        dead=tuple(dead),
+        dead=tuple(_plain(dead)),
         dead_count=dead_count,
     )
 
 
 def sources(client: Client) -> list[Json]:
     """Raises ServiceError."""
-    with _told(client):
-        found: list[Json] = client.sources(limit=LISTED_AT_ONCE)["sources"]
-    return found
+    with _told():
+        return _plain(client.sources(limit=LISTED_AT_ONCE).sources)
 
 
 def add_source(client: Client, settings: Json, collection: str, every_s: int | None) -> None:
     """Raises ServiceError."""
-    with _told(client):
+    with _told():
         client.add_source("web", settings, collection=collection, refresh_every_s=every_s)
     forget()
 
 
 def refresh(client: Client, source_id: str) -> None:
     """Raises ServiceError."""
-    with _told(client):
+    with _told():
         client.refresh_source(source_id)
 
 
 def remove_source(client: Client, source_id: str) -> None:
     """Raises ServiceError."""
-    with _told(client):
+    with _told():
         client.remove_source(source_id)
     forget()
 
 
 def retry(client: Client, job_id: int) -> None:
     """Raises ServiceError."""
-    with _told(client):
+    with _told():
         client.retry_job(job_id)
 
 
+def _plain(found: Iterable[BaseModel]) -> list[Json]:
+    """As the page shows them, and its cache keeps them."""
+    return [one.model_dump() for one in found]
+
+
 @contextmanager
-def _told(client: Client) -> Iterator[None]:
+def _told() -> Iterator[None]:
     try:
         yield
-    except (ServiceAway, Refused, ValueError, KeyError, TypeError) as error:
-        raise _said(error, client) from error
+    except ClientError as error:
+        raise _said(error) from error
 
 
-def _said(error: Exception, client: Client) -> ServiceError:
-    if isinstance(error, ServiceAway):
-        return ServiceError(str(error), away=True)
-    if isinstance(error, Refused):
-        return ServiceError(error.detail)
-    return ServiceError(f"What answers at {client.base_url} is not Promptly: look at its address.")
+def _said(error: ClientError) -> ServiceError:
+    return ServiceError(str(error), away=isinstance(error, ServiceAway))

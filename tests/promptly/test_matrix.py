@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -45,6 +45,7 @@ class Route:
 
     def request(self, collection: str) -> dict[str, Any]:
         path = self.path.format(
+            name=collection,
             collection=COLLECTIONS.get(collection, (NOWHERE,))[0],
             document=document_id(collection) if collection in COLLECTIONS else NOWHERE,
             source=source_id(collection) if collection in COLLECTIONS else NOWHERE,
@@ -54,16 +55,23 @@ class Route:
         )
         request: dict[str, Any] = {"url": path}
         if self.body is not None:
-            request["json"] = {**self.body, **({self.names: collection} if self.names else {})}
+            named = NAMED.get(self.names, lambda name: name)(collection)
+            request["json"] = {**self.body, **({self.names: named} if self.names else {})}
         elif self.names:
             request["params"] = {self.names: collection}
         return request
 
 
+# How a field names a collection, where it is not by the name alone.
+NAMED: dict[str, Callable[[str], Any]] = {
+    "model": lambda name: f"promptly/{name}",
+    "promptly": lambda name: {"collection": name},
+}
 SEEING = (404, 404, 200, 200, 200, 200)
 OWNING = (404, 404, 403, 403, 403, 200)
 OWNING_PUBLIC = (403, 403, 403, 403, 403, 200)
 GONE, GONE_PUBLIC = (404, 404, 403, 403, 403, 204), (403, 403, 403, 403, 403, 204)
+ASKED = {"model": "promptly", "messages": [{"role": "user", "content": "What is the kettle?"}]}
 EDITING, ASKING = (403, 404, 404, 404, 200, 200), (403, 404, 404, 404, 202, 202)
 PAGE = Route(open=True)
 ONE = "/v1/collections/{collection}"
@@ -78,6 +86,18 @@ ROUTES: dict[tuple[str, str], list[Route]] = {
               names="collection", shows=True)
         for stream in (False, True)
     ],
+    ("POST", "/v1/chat/completions"): [
+        Route(private=SEEING, body={**ASKED, "stream": stream}, names=names, shows=True)
+        for names in ("model", "promptly")
+        for stream in (False, True)
+    ],
+    # Work for somebody, and no collection's.
+    ("POST", "/v1/embeddings"): [
+        Route(private=(401, *[200] * 5), public=(401, *[200] * 5),
+              body={"model": "onnx:all-MiniLM-L6-v2", "input": "the kettle"})
+    ],
+    ("GET", "/v1/models"): [Route()],
+    ("GET", "/v1/models/{model:path}"): [Route("/v1/models/promptly/{name}", SEEING)],
     ("GET", "/v1/documents"): [Route(names="collection")],
     # A name is an owner's own: who may not write to that collection gets one of theirs.
     ("POST", "/v1/documents"): [
@@ -184,13 +204,14 @@ def test_who_gets_what(
         if route.editors:
             assert (word in told) == (who in ("editor", "owner")), (who, reply.text)
         if reply.status_code == 404:
-            asked = json.dumps(route.request("nowhere" if route.names else collection))
+            named = route.names or "{name}" in route.path
+            asked = json.dumps(route.request("nowhere" if named else collection))
             known = (identity, document_id(collection), source_id(collection))
             for one in known:
                 asked = asked.replace(str(one), str(NOWHERE))
             asked = asked.replace(str(job_id(collection)), "999")
             missing = service.ask(who, method, **json.loads(asked))
-            ids = (*known, NOWHERE, job_id(collection), 999, f"'{collection}'", "'nowhere'")
+            ids = (*known, NOWHERE, job_id(collection), 999, f"{collection}'", "nowhere'")
             assert comparable(reply, *ids) == comparable(missing, *ids), who
         if route.changes and reply.is_success:
             service.reset()

@@ -172,6 +172,8 @@ def new_services() -> Iterator[NewServices]:
                 "collections": documents,
                 "sources": FakeSources(),
                 "ingest": documents.ingest,
+                "embedder": FakeEmbedder,
+                "executor": executor,
                 "ready": is_ready,
                 "limits": Limits(
                     allowed_hosts=("testserver", "127.0.0.1"), **given.pop("limits", {})

@@ -148,17 +148,17 @@ def test_bad_sources(api: TestClient, body: dict[str, Any], said: str) -> None:
 def test_pages_follow_each_other_to_the_end(new_services: Any, serve: Any) -> None:
     with serve(new_services()) as address, Client(address) as client:
         added = {
-            client.add_source("web", {"urls": [f"https://x/{n}"]}, refresh_every_s=60)["source_id"]
+            client.add_source("web", {"urls": [f"https://x/{n}"]}, refresh_every_s=60).source_id
             for n in range(3)
         }
         first = client.sources(limit=2)
-        rest = client.sources(after=first["next"])
-        assert {one["source_id"] for one in first["sources"] + rest["sources"]} == added
-        assert rest["next"] is None
+        rest = client.sources(after=first.next)
+        assert {one.source_id for one in first.sources + rest.sources} == added
+        assert rest.next is None
         for source in added:
             client.refresh_source(source)
-            assert client.remove_source(source) == 2
-        assert client.jobs(collection="default", state="dead")["jobs"] == []
+            assert client.remove_source(source).documents == 2
+        assert client.jobs(collection="default", state="dead").jobs == []
         with pytest.raises(ServiceError, match="There is no job 7") as caught:
             client.retry_job(7)
         assert caught.value.status == 404

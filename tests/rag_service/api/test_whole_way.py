@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-import uvicorn
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from promptly import serving
 from promptly.settings import Settings
-from rag_service.api.app import create_app
 from rag_service.client import Client, DeltaEvent, DoneEvent, PassagesEvent, ServiceError
+from tests.servers.promptly_api import running
 
 MUSEUM = "# Museum\n\nThe museum opens at nine in the morning. It closes at five.\n"
 TICKETS = "# Tickets\n\nA ticket costs twelve euros. Children under six enter free of charge.\n"
@@ -31,47 +27,29 @@ def client(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = Settings(
         home=tmp_path_factory.mktemp("home"), database_url=module_database, request_timeout_s=10
     )
-    server: list[uvicorn.Server] = []
-
-    async def serve() -> None:
-        async with serving.services(settings, module_database) as services:
-            config = uvicorn.Config(
-                create_app(services), port=0, log_level="critical", lifespan="off", ws="none"
-            )
-            server.append(uvicorn.Server(config))
-            await server[0].serve()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    while not server or not server[0].started:
-        assert thread.is_alive(), "the service did not start"
-        time.sleep(0.01)
-    port = server[0].servers[0].sockets[0].getsockname()[1]
-    with Client(f"http://127.0.0.1:{port}") as client:
+    with running(settings, module_database) as address, Client(address, retries=0) as client:
         yield client
-    server[0].should_exit = True
-    thread.join()
 
 
 def test_two_texts_are_searched_answered_streamed_and_deleted(client: Client) -> None:
     assert client.ready()
     for source, text in (("museum.md", MUSEUM), ("tickets.md", TICKETS)):
-        assert client.add_text(text, source=source, metadata={"kind": source})["new"] == 1
-        assert client.add_text(text, source=source, metadata={"kind": source})["unchanged"] == 1
+        assert client.add_text(text, source=source, metadata={"kind": source}).new == 1
+        assert client.add_text(text, source=source, metadata={"kind": source}).unchanged == 1
 
     for mode in ("hybrid", "dense", "lexical"):
         found = client.search(QUESTION, mode=mode)
-        assert found["passages"][0]["source"] == "tickets.md"
+        assert found.passages[0].source == "tickets.md"
     only = client.search(QUESTION, filter={"kind": "museum.md"})
-    assert {one["source"] for one in only["passages"]} == {"museum.md"}
+    assert {one.source for one in only.passages} == {"museum.md"}
 
     answer = client.ask(QUESTION)
     assert not answer.declined
     assert "twelve euros" in answer.answer
-    [citation] = [one for one in answer.citations if "twelve" in one["quote"]]
-    chunks = client.document(citation["document_id"])["chunks"]
-    text = "".join(chunk["content"] for chunk in chunks)
-    assert text[citation["start"] : citation["end"]] == citation["quote"]
+    [citation] = [one for one in answer.citations if "twelve" in one.quote]
+    chunks = client.document(citation.document_id).chunks
+    text = "".join(chunk.content for chunk in chunks)
+    assert text[citation.start : citation.end] == citation.quote
 
     events = list(client.ask_stream(QUESTION))
     assert isinstance(events[0], PassagesEvent)
@@ -80,9 +58,9 @@ def test_two_texts_are_searched_answered_streamed_and_deleted(client: Client) ->
     said = "".join(event.text for event in events if isinstance(event, DeltaEvent))
     assert said.strip() == done.answer.answer == answer.answer
 
-    client.delete_document(citation["document_id"])
-    left = client.search(QUESTION)["passages"]
-    assert "tickets.md" not in {one["source"] for one in left}
+    client.delete_document(citation.document_id)
+    left = client.search(QUESTION).passages
+    assert "tickets.md" not in {one.source for one in left}
 
 
 def test_files_are_uploaded_and_a_broken_one_is_told(client: Client) -> None:
@@ -90,10 +68,10 @@ def test_files_are_uploaded_and_a_broken_one_is_told(client: Client) -> None:
         [("a.md", b"# Garden\n\nThe garden has roses."), ("b.pdf", b"%PDF-1.7 cut"), ("c.x", b"")],
         collection="files",
     )
-    assert (report["new"], report["failed"]) == (1, 2)
-    assert {one["source"] for one in report["failures"]} == {"b.pdf", "c.x"}
-    [listed] = client.documents(collection="files")["documents"]
-    assert listed["source"] == "a.md"
+    assert (report.new, report.failed) == (1, 2)
+    assert {one.source for one in report.failures} == {"b.pdf", "c.x"}
+    [listed] = client.documents(collection="files").documents
+    assert listed.source == "a.md"
     with pytest.raises(ServiceError) as caught:
         client.search("roses", collection="nowhere")
     assert caught.value.status == 404
@@ -183,5 +161,5 @@ def test_a_database_that_goes_away_comes_back_without_a_restart(
     while not client.ready():
         assert time.monotonic() < deadline, "the service did not recover"
         time.sleep(0.1)
-    assert client.search("museum", collection="steady")["passages"]
-    assert "away.md" not in {one["source"] for one in client.documents()["documents"]}
+    assert client.search("museum", collection="steady").passages
+    assert "away.md" not in {one.source for one in client.documents().documents}

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ from rag_service.api.app import create_app
 from rag_service.api.services import IngestReport, Services, Upload
 from rag_service.ui import service
 from rag_service.ui.launch import command
+from tests.rag_service.conftest import FakeEmbedder
 from tests.rag_service.fake_sources import FakeSources
 
 SPACE = UUID("00000000-0000-0000-0000-000000000001")
@@ -226,7 +228,10 @@ def free_port() -> int:
 @contextmanager
 def serving(world: World, *, port: int | None = None) -> Iterator[str]:
     """The API over `world`, on a port of its own."""
-    services = Services(world, world, world, world, world.updates, world.ingest, world.ready)
+    executor = ThreadPoolExecutor(1)  # never asked: no thread is started
+    services = Services(
+        world, world, world, world, world.updates, world.ingest, FakeEmbedder, executor, world.ready
+    )
     port = port or free_port()
     config = uvicorn.Config(create_app(services), port=port, log_level="error", ws="none")
     server = uvicorn.Server(config)

@@ -144,24 +144,24 @@ def ask(page: Page, question: str) -> Any:
 def share(ada: Client, bob: Client) -> None:
     """One collection, by the client's own methods, from its making to its end."""
     made = ada.create_collection("plans")
-    which = made["collection_id"]
-    assert (made["visibility"], made["role"]) == ("private", "owner")
-    assert ada.change_collection(which, name="our plans")["name"] == "our plans"
+    which = made.collection_id
+    assert (made.visibility, made.role) == ("private", "owner")
+    assert ada.change_collection(which, name="our plans").name == "our plans"
     ada.add_text("We sail at dawn.", source="plan.md", collection="our plans")
     subject = jwt.decode(str(bob.token), options={"verify_signature": False})["sub"]
     with bob:
-        assert bob.collections() == []
-        assert ada.set_member(which, subject, "reader")["role"] == "reader"
-        assert [one["role"] for one in ada.members(which)] == ["owner", "reader"]
-        assert [one["name"] for one in bob.collection_details()] == ["our plans"]
-        assert "dawn" in bob.search("When do we sail?")["passages"][0]["content"]
+        assert bob.collections().details == []
+        assert ada.set_member(which, subject, "reader").role == "reader"
+        assert [one.role for one in ada.members(which).members] == ["owner", "reader"]
+        assert [one.name for one in bob.collections().details] == ["our plans"]
+        assert "dawn" in bob.search("When do we sail?").passages[0].content
         with pytest.raises(ServiceError, match="Only an owner"):
             bob.delete_collection(which)
-        assert bob.with_token(None).collections() == []
+        assert bob.with_token(None).collections().details == []
         ada.remove_member(which, subject)
-        assert bob.search("When do we sail?")["passages"] == []
+        assert bob.search("When do we sail?").passages == []
     ada.delete_collection(which)
-    assert "our plans" not in ada.collections()
+    assert "our plans" not in ada.collections().collections
 
 
 @pytest.mark.browser
@@ -204,7 +204,7 @@ def test_everybody_sees_their_own_in_the_browser(
     expect(other.get_by_text("Nothing is here yet.")).to_be_visible()
 
     share(ada, Client(api, token=signed_in(auth, BOB).access_token))
-    ids = {one["name"]: one["collection_id"] for one in ada.collection_details()}
+    ids = {one.name: one.collection_id for one in ada.collections().details}
     ada.change_collection(ids["default"], visibility="public")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_text("This is what is public.")).to_be_visible()

@@ -1,0 +1,132 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import count
+from typing import Concatenate, ParamSpec, TypeVar
+
+import httpx
+
+from rag_service.client import errors, operations
+from rag_service.client.calls import Call, as_method
+from rag_service.client.connection import Connection
+from rag_service.client.errors import ClientError
+from rag_service.client.events import AnswerEvent, DoneEvent, EventReader
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _endpoint(
+    described: Callable[P, Call[T]],
+) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+    def method(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        return client._send(described(*args, **kwargs))
+
+    return as_method(method, described)
+
+
+def _streaming(
+    described: Callable[P, Call[T]],
+) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[AnswerEvent]]:
+    def method(
+        client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncIterator[AnswerEvent]:
+        return client._stream(described(*args, **kwargs).streamed())
+
+    return as_method(method, described)
+
+
+class AsyncClient(Connection):
+    """Every call raises ServiceError or ServiceAway. Close it, or use it in `async with`."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 60.0,
+        retries: int = 2,
+    ) -> None:
+        super().__init__(base_url, token=token, retries=retries)
+        # The service is named explicitly: a proxy from the environment is not for it.
+        with self._errors():
+            self._http = httpx.AsyncClient(
+                base_url=self.base_url, timeout=timeout_s, trust_env=False
+            )
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    search = _endpoint(operations.search)
+    ask = _endpoint(operations.ask)
+    documents = _endpoint(operations.documents)
+    document = _endpoint(operations.document)
+    delete_document = _endpoint(operations.delete_document)
+    add_text = _endpoint(operations.add_text)
+    upload = _endpoint(operations.upload)
+    collections = _endpoint(operations.collections)
+    create_collection = _endpoint(operations.create_collection)
+    change_collection = _endpoint(operations.change_collection)
+    delete_collection = _endpoint(operations.delete_collection)
+    members = _endpoint(operations.members)
+    set_member = _endpoint(operations.set_member)
+    remove_member = _endpoint(operations.remove_member)
+    sources = _endpoint(operations.sources)
+    add_source = _endpoint(operations.add_source)
+    remove_source = _endpoint(operations.remove_source)
+    refresh_source = _endpoint(operations.refresh_source)
+    jobs = _endpoint(operations.jobs)
+    retry_job = _endpoint(operations.retry_job)
+
+    # The answer as it comes: ends with a DoneEvent, or raises.
+    ask_stream = _streaming(operations.ask)
+
+    async def _stream(self, call: Call[T]) -> AsyncIterator[AnswerEvent]:
+        reader = EventReader()
+        with self._errors(), self._expected():
+            async with self._http.stream(
+                call.method, call.path, **self._arguments(call)
+            ) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise errors.from_response(response)
+                async for piece in response.aiter_bytes():
+                    for event in reader.feed(piece):
+                        yield event
+                        if isinstance(event, DoneEvent):
+                            return
+        raise self._broke_off()
+
+    async def alive(self) -> bool:
+        """Whether the service's process lives."""
+        return await self._succeeds(operations.alive())
+
+    async def ready(self) -> bool:
+        """Whether the service can answer now; False as well where nothing listens."""
+        return await self._succeeds(operations.ready())
+
+    async def _succeeds(self, call: Call[T]) -> bool:
+        try:
+            await self._send(call)
+        except ClientError:
+            return False
+        return True
+
+    async def _send(self, call: Call[T]) -> T:
+        for retried in count():
+            with self._errors():
+                response = await self._http.request(call.method, call.path, **self._arguments(call))
+            wait_s = self._wait_s(call, response, retried)
+            if wait_s is None:
+                break
+            await asyncio.sleep(wait_s)
+        return self._read(call, response)

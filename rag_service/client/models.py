@@ -1,0 +1,215 @@
+"""What the service answers, under the names of its OpenAPI document. Ids and times are strings, as
+they come; fields that this client does not know yet are passed over."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Mode = Literal["hybrid", "dense", "lexical"]
+Role = Literal["reader", "editor", "owner"]
+Visibility = Literal["private", "public"]
+Kind = Literal["files", "web", "table", "bucket"]
+State = Literal["waiting", "running", "dead"]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Timed(Model):
+    """Milliseconds per stage."""
+
+    timings_ms: dict[str, float]
+
+
+class Passage(Model):
+    chunk_id: str
+    document_id: str
+    source: str
+    title: str
+    heading_path: list[str]
+    content: str
+    metadata: dict[str, Any]
+    start: int
+    score: float
+    dense_score: float | None
+    lexical_score: float | None
+
+
+class SearchResult(Timed):
+    passages: list[Passage]
+    complete: bool
+
+
+class Citation(Model):
+    n: int
+    quote: str
+    chunk_id: str
+    document_id: str
+    source: str
+    title: str
+    heading_path: list[str]
+    start: int
+    end: int
+
+
+class Answer(Timed):
+    answer_id: str
+    answer: str
+    declined: bool
+    citations: list[Citation]
+    passages: list[Passage]
+    release_id: str
+    dropped_citations: int
+    complete: bool
+
+
+class Document(Model):
+    document_id: str
+    collection: str
+    source: str
+    title: str
+    metadata: dict[str, Any]
+    chunk_count: int
+    content_hash: str
+    updated_at: str
+
+
+class DocumentList(Timed):
+    """`next` is `after` of the next page; None where there is no more."""
+
+    documents: list[Document]
+    next: str | None
+
+
+class Chunk(Model):
+    chunk_id: str
+    ordinal: int
+    start: int
+    heading_path: list[str]
+    content: str
+
+
+class DocumentDetail(Document, Timed):
+    """The contents of the chunks, joined, are the document's text."""
+
+    chunks: list[Chunk]
+
+
+class Failure(Model):
+    source: str
+    reason: str
+
+
+class IngestReport(Timed):
+    new: int
+    changed: int
+    unchanged: int
+    failed: int
+    failures: list[Failure]
+
+
+class Collection(Model):
+    collection_id: str
+    name: str
+    visibility: Visibility
+    role: Role
+
+
+class CollectionReply(Collection, Timed):
+    pass
+
+
+class CollectionList(Timed):
+    """Their names, and in `details` the same in the same order."""
+
+    collections: list[str]
+    details: list[Collection]
+
+
+class Member(Model):
+    user_id: str
+    role: Role
+    created_at: str
+
+
+class MemberReply(Member, Timed):
+    pass
+
+
+class MemberList(Timed):
+    members: list[Member]
+
+
+class RefreshResult(Model):
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: int = 0
+    failures: list[Failure] = []
+
+
+class Source(Model):
+    source_id: str
+    collection: str
+    kind: Kind
+    name: str
+    settings: dict[str, Any]
+    refresh_every_s: int | None
+    refresh_at: str | None
+    refreshed_at: str | None
+    last_result: RefreshResult | None
+    trusted: bool
+    state: State | None
+    job_id: int | None
+    progress: dict[str, int] | None
+    reason: str | None
+
+
+class SourceReply(Source, Timed):
+    pass
+
+
+class SourceList(Timed):
+    sources: list[Source]
+    next: str | None
+
+
+class RemovedSource(Timed):
+    """How many documents went with it."""
+
+    documents: int
+
+
+class JobCounts(Model):
+    collection: str
+    of: Literal["documents", "sources"]
+    waiting: int
+    running: int
+    dead: int
+
+
+class Job(Model):
+    job_id: int
+    collection: str
+    state: State
+    document_id: str | None
+    source_id: str | None
+    name: str
+    attempts: int
+    due_at: str
+    progress: dict[str, int]
+    reason: str | None
+
+
+class JobList(Timed):
+    counts: list[JobCounts]
+    jobs: list[Job]
+    next: int | None
+
+
+class Health(Model):
+    status: Literal["ok"] = "ok"
