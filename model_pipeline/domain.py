@@ -114,11 +114,14 @@ class Passage:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """`complete` is False when the search stopped early, so that fewer than k rows may be shown
-    although more match. `timings_ms` has an entry per stage."""
+    although more match. `timings_ms` has an entry per stage. `scope`, where the store tells it,
+    stands for all that the search could see: which collections, in which version, by which
+    embedder. Of two that are equal, the same search finds the same."""
 
     passages: tuple[Passage, ...]
     complete: bool
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`dropped_citations` counts claims whose quote was not found in the passage they named."""
+    """`dropped_citations` counts claims whose quote was not found in the passage they named.
+    `cached`: made for a question before this one, from the same documents as they are now."""
 
     answer_id: UUID
     answer: str
@@ -186,6 +190,7 @@ class Answer:
     release_id: str
     dropped_citations: int = 0
     complete: bool = True
+    cached: bool = False
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 

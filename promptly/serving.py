@@ -25,6 +25,7 @@ from promptly.accounts import token_access
 from promptly.bootstrap import following_ingest, in_use
 from promptly.settings import Settings
 from rag_service.answer import Answerer
+from rag_service.answer_cache import CachedAnswerer, Remembering
 from rag_service.api.services import (
     IngestReport,
     Limits,
@@ -33,6 +34,7 @@ from rag_service.api.services import (
     without_accounts,
 )
 from rag_service.generate.extractive import Extractive
+from rag_service.kept_answers import KeptAnswers
 from rag_service.retrieve import Retriever
 
 log = structlog.get_logger()
@@ -45,9 +47,9 @@ class Answering:
 
     embedders: InUse
     retriever: Retriever
-    answerer: Answerer
+    answerer: Answerer | CachedAnswerer
     store: PgRetriever
-    acting_for: Callable[[Caller | None], tuple[Retriever, Answerer]]
+    acting_for: Callable[[Caller | None], tuple[Retriever, Answerer | CachedAnswerer]]
     """For one request: they keep to the embedder that is in use when they are made."""
     key_check: KeyCheck
     executor: Executor
@@ -63,16 +65,31 @@ async def answering(
             f"PROMPTLY_GENERATOR is {settings.generator!r}, but this version has only 'extractive'."
         )
     embedders = in_use(settings, documents)
+    kept = KeptAnswers()
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor:
         async with open_async_pool(conninfo, min_size=1, max_size=settings.pool_size) as pool:
 
-            def acting_for(caller: Caller | None) -> tuple[Retriever, Answerer]:
+            def acting_for(
+                caller: Caller | None,
+            ) -> tuple[Retriever, Answerer | CachedAnswerer]:
                 encoder = embedders.current
                 store = PgRetriever(pool, caller)
                 retriever = Retriever(encoder, store, executor, embedders.follow)
                 generator = Extractive(encoder, executor)
                 release = f"{generator.name}/{encoder.name}"
-                return retriever, Answerer(retriever, generator, release_id=release)
+                if not settings.cache:
+                    return retriever, Answerer(retriever, generator, release_id=release)
+                asked = Remembering(encoder)
+                telling = PgRetriever(pool, caller, tell_scope=True)
+                answerer = Answerer(
+                    Retriever(asked, telling, executor, embedders.follow),
+                    generator,
+                    release_id=release,
+                )
+                return retriever, CachedAnswerer(
+                    answerer, kept, telling, asked, executor,
+                    release_id=release, threshold=settings.cache_threshold,
+                )  # fmt: skip
 
             yield Answering(
                 embedders,

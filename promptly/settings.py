@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     embedder: str | None = None
     """Unset means the one that made the stored vectors, in an empty store onnx:all-MiniLM-L6-v2."""
     generator: str = "extractive"
+    cache: bool = True
+    """Whether an answer is given again to who asks the same while the documents are the same."""
+    cache_threshold: Annotated[float | None, Field(gt=0, le=1)] = None
+    """The cosine from which two questions may be the same. Unset, as calibrated for the embedder;
+    for one that was not, only the very same question is."""
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Threads that one embedding call may use."""
     api_host: str = "127.0.0.1"

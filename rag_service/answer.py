@@ -27,6 +27,7 @@ POINTS_BACK = re.compile(
 class PassagesFound:
     passages: tuple[Passage, ...]
     complete: bool
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Answerer:
         started = time.perf_counter()
         asked = standalone(cleaned(question), history)
         found = await self._retriever.retrieve(asked, k=k, collection=collection, filter=filter)
-        yield PassagesFound(found.passages, found.complete)
+        yield PassagesFound(found.passages, found.complete, found.scope)
 
         verifier = Verifier(found.passages)
         texts: list[str] = []

@@ -22,23 +22,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_K = 100
-SEARCH, SEARCH_AS = (
+SEARCH, SEARCH_AS, SCOPE, SCOPE_AS = (
     (Path(__file__).parent / "sql" / name).read_text(encoding="utf-8")
-    for name in ("search.sql", "search_as.sql")
+    for name in ("search.sql", "search_as.sql", "scope.sql", "scope_as.sql")
 )
 
 
 class PgRetriever:
     """Dense and lexical search over the chunks of a Postgres store: those that `caller` may see, or
-    without one, that the store's own user sees."""
+    without one, that the store's own user sees. With `tell_scope` a result says what was read."""
 
     def __init__(
         self,
         pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]],
         caller: Caller | None = None,
+        *,
+        tell_scope: bool = False,
     ) -> None:
         self._pool = pool
         self._caller = caller
+        self._tell_scope = tell_scope
 
     async def search(
         self,
@@ -73,6 +76,7 @@ class PgRetriever:
             "filter": compile_filter(filter),
             "candidates": candidates,
             "embedder": embedder,
+            "tell_scope": self._tell_scope,
         }
         started = time.perf_counter()
         with translate_errors():
@@ -91,7 +95,25 @@ class PgRetriever:
             passages=tuple(_passage(row) for row in rows if row[1] is not None),
             complete=rows[0][0],
             timings_ms={"search": elapsed},
+            scope=rows[0][-1],
         )
+
+    async def scope(self, collection: str | None, embedder: str) -> str | None:
+        """What a search would read now, as SearchResult has it; None where there is nothing.
+
+        Raises EmbedderMismatch where `embedder` is not the active one, StoreUnavailable.
+        """
+        arguments = {"collection": collection, "embedder": embedder}
+        with translate_errors():
+            async with self._pool.connection() as connection:
+                if self._caller is None:
+                    cursor = await connection.execute(SCOPE, arguments)
+                else:
+                    cursor = await connection.execute(
+                        SCOPE_AS, arguments | to_settings(self._caller)
+                    )
+                row = await cursor.fetchone()
+        return row[1] if row else None
 
     async def ping(self) -> None:
         """Raises StoreUnavailable where the database does not answer."""
@@ -107,7 +129,7 @@ async def _require_collection(connection: psycopg.AsyncConnection[Any], name: st
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:
-    _, chunk_id, document_id, source, title, path, content, metadata, start, *scores = row
+    _, chunk_id, document_id, source, title, path, content, metadata, start, *scores, _ = row
     score, dense, lexical = scores
     return Passage(
         chunk_id,

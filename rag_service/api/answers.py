@@ -123,7 +123,7 @@ async def _encoded(
 
 def _event(event: Event) -> bytes:
     match event:
-        case PassagesFound(passages, complete):
+        case PassagesFound(passages, complete, _):
             data = {"passages": [from_passage(one) for one in passages], "complete": complete}
             return _message(b"passages", data)
         case Delta(text):

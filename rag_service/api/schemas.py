@@ -157,6 +157,12 @@ class AnswerModel(BaseModel):
         int, Field(description="Claims whose quote was not found where they said.", examples=[0])
     ]
     complete: Annotated[bool, Field(description="False when the search stopped early.")]
+    cached: Annotated[
+        bool,
+        Field(
+            description="True when it was made for a question before this one.", examples=[False]
+        ),
+    ]
     timings_ms: Timings
 
 
@@ -335,6 +341,7 @@ def from_answer(answer: Answer) -> dict[str, Any]:
         "release_id": answer.release_id,
         "dropped_citations": answer.dropped_citations,
         "complete": answer.complete,
+        "cached": answer.cached,
         "timings_ms": rounded(answer.timings_ms),
     }
 

@@ -63,6 +63,7 @@ class Answer(Timed):
     passages: list[Passage]
     release_id: str
     dropped_citations: int
+    cached: bool
     complete: bool
 
 

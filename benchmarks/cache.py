@@ -1,0 +1,249 @@
+"""`python -m benchmarks.cache`: how often a kept answer would be given to another question, and
+what giving one takes.
+
+Pairs of questions, three kinds:
+
+- *asked*: of 5,308 questions that people asked about Ray, every pair of up to 120 characters each
+  whose cosine is 0.90 or more, 237 in all, read one by one and labelled: the same, or another
+  (alike_pairs.tsv; the questions are Anyscale's, CC BY 4.0).
+- *made*: questions of four collections with one thing changed that changes the answer.
+- *neighbours*: each question of the same collections against all others that have another answer.
+
+The threshold is chosen on one half of each and reported on the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import re
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import psycopg
+import uvloop
+
+from benchmarks.corpora import DATA, corpora
+from model_pipeline.domain import Caller, Chunk, Document
+from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
+from model_pipeline.store.connect import open_async_pool, open_pool
+from model_pipeline.store.embedded import embedded_postgres
+from model_pipeline.store.migrations import migrate
+from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.retrieval import PgRetriever
+from rag_service.alike import gist
+from rag_service.answer import Answerer
+from rag_service.answer_cache import THRESHOLDS, CachedAnswerer, Remembering
+from rag_service.generate.extractive import Extractive
+from rag_service.kept_answers import KeptAnswers
+from rag_service.retrieve import Retriever
+
+Pair = tuple[str, str]
+SHOWN = (0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
+OPPOSITES = [
+    tuple(pair.split("/"))
+    for pair in "with/without first/last before/after enable/disable increase/decrease start/stop "
+    "add/remove max/min more/less best/worst can/cannot is/isn't do/don't allowed/forbidden "
+    "create/delete load/save on/off in/out local/remote input/output".split()
+]
+SIDES = re.compile(r"\b(\w+) (from|to|than|over|before|after|into) (\w+)\b")
+ROUNDS, BLOCK = 300, 25
+
+
+def questions() -> dict[str, dict[str, str]]:
+    """By collection: each question, and what its answer is told by."""
+    found: dict[str, dict[str, str]] = {
+        corpus.name: {
+            text: str(sorted(corpus.relevant[key])) for key, text in corpus.questions.items()
+        }
+        for corpus in corpora()
+    }
+
+    def rows(path: str) -> list[dict[str, str]]:
+        return [json.loads(line) for line in (DATA / path).read_text("utf-8").splitlines()]
+
+    found["ray"] = {
+        row["question"]: row["source"] for row in rows("ray_questions/eval-dataset-v2-alpha.jsonl")
+    }
+    found["shop"] = {
+        row["question"]: row["truth"] for row in rows("ecommerce_catalog/ground_truth_199.jsonl")
+    }
+    return found
+
+
+def made(asked: dict[str, str]) -> Iterator[tuple[str, Pair]]:
+    """Each kind of change, wherever a question of a collection takes it."""
+    names = sorted({name for one in asked for name in _names(one)})
+    for number, question in enumerate(asked):
+        if re.search(r"\d", question):
+            change = re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), question, count=1)
+            yield "number", (question, change)
+        for one, other in OPPOSITES:
+            for a, b in ((one, other), (other, one)):
+                change = re.sub(rf"\b{a}\b", b, question, count=1)
+                if change != question:
+                    yield "opposite", (question, change)
+        if own := _names(question):
+            strange = names[(number * 7) % len(names)]
+            if strange not in own and own[0].lower() not in strange.lower():
+                yield "name", (question, question.replace(own[0], strange))
+        sides = SIDES.search(question)
+        if sides and gist(sides[1]).words != gist(sides[3]).words != () != gist(sides[1]).words:
+            turned = f"{sides[3]} {sides[2]} {sides[1]}"
+            yield "direction", (question, question.replace(sides[0], turned, 1))
+        first, _, rest = question.partition(" ")
+        swaps = {"how": "Why", "what": "Who", "why": "How", "when": "Where", "which": "Whose"}
+        if rest and first.lower() in swaps:
+            yield "question word", (question, f"{swaps[first.lower()]} {rest}")
+
+
+def _names(question: str) -> list[str]:
+    """Runs of words that are written as names, but the first word."""
+    return re.findall(r"(?<=[\w,] )[A-Z]\w+(?: [A-Z]\w+)*", question)
+
+
+def neighbours(asked: dict[str, str]) -> list[Pair]:
+    return [(a, b) for a, b in combinations(asked, 2) if asked[a] != asked[b]]
+
+
+class Judged:
+    """Pairs by their cosine, and whether the words agree, a half at a time."""
+
+    def __init__(self, embed: Callable[[str], np.ndarray], pairs: Sequence[Pair]) -> None:
+        self.cosine = np.array([float(embed(a) @ embed(b)) for a, b in pairs])
+        self.agree = np.array([gist(a) == gist(b) for a, b in pairs], dtype=bool)
+        self.held_out = np.array([zlib.crc32(a.encode()) % 2 == 1 for a, _ in pairs], dtype=bool)
+
+    def hits(self, threshold: float, *, held_out: bool, words: bool) -> tuple[int, int]:
+        """How many would be given the other's answer, of how many."""
+        mine = self.held_out == held_out
+        hit = mine & (self.cosine >= threshold)
+        return int((hit & self.agree if words else hit).sum()), int(mine.sum())
+
+
+def calibrate(embedder: OnnxEmbedder) -> None:
+    known: dict[str, np.ndarray] = {}
+
+    def embed(text: str) -> np.ndarray:
+        if text not in known:
+            known[text] = embedder.embed([text])[0]
+        return known[text]
+
+    path = Path(__file__).parent / "alike_pairs.tsv"
+    with path.open(encoding="utf-8", newline="") as file:
+        read = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+    sets: dict[str, list[Pair]] = {
+        f"asked, {label}": [(a, b) for kind, a, b in read if kind == label]
+        for label in ("same", "other")
+    }
+    for asked in questions().values():
+        for kind, pair in made(asked):
+            sets.setdefault(f"made, {kind}", []).append(pair)
+        sets.setdefault("neighbours", []).extend(neighbours(asked))
+    judged = {name: Judged(embed, pairs) for name, pairs in sets.items()}
+    for held_out in (False, True):
+        for words in (False, True):
+            title = "held-out half" if held_out else "calibration half"
+            print(f"\n{title}, {'cosine and words' if words else 'cosine alone'}")
+            print(f"{'pairs':22}{'of':>8}" + "".join(f"{one:>8.2f}" for one in SHOWN))
+            for name, one in judged.items():
+                counts = [one.hits(at, held_out=held_out, words=words) for at in SHOWN]
+                print(f"{name:22}{counts[0][1]:>8}" + "".join(f"{hit:>8}" for hit, _ in counts))
+            same, other = judged["asked, same"], judged["asked, other"]
+            rates = []
+            for at in SHOWN:
+                good, _ = same.hits(at, held_out=held_out, words=words)
+                bad, _ = other.hits(at, held_out=held_out, words=words)
+                rates.append(f"{100 * bad / max(good + bad, 1):>7.1f}%")
+            print(f"{'asked: hits that are wrong':30}" + "".join(rates))
+
+
+async def timings(conninfo: str, embedder: OnnxEmbedder) -> None:
+    """A hit against the embedding of its question, in turns."""
+    texts = [f"The shop number {n} opens at {n} in the morning." for n in range(50)]
+    who = uuid4()
+    with open_pool(conninfo, min_size=1, max_size=1) as pool:
+        store = PgStore(pool)
+        store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
+        collection = store.ensure_collection("shops")
+        documents = [
+            EmbeddedDocument(
+                Document(f"{n}", "", text), "h", "o", [Chunk(0, 0, len(text), text)],
+                embedder.embed([text]),
+            )
+            for n, text in enumerate(texts)
+        ]  # fmt: skip
+        store.replace_documents(collection, documents)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("update collections set owner_id = %s", (who,))
+    caller = Caller("authenticated", {"sub": str(who), "role": "authenticated"})
+    asked = [
+        f"When in the morning does the shop number {n} open for its customers?" for n in range(50)
+    ]
+    kept = KeptAnswers()
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(2) as executor:
+        async with open_async_pool(conninfo, min_size=1, max_size=2) as pool:
+
+            async def embed(question: str) -> bool:
+                await loop.run_in_executor(executor, embedder.embed, [question])
+                return True
+
+            async def ask(question: str) -> bool:
+                remembering = Remembering(embedder)
+                telling = PgRetriever(pool, caller, tell_scope=True)
+                answerer = Answerer(
+                    Retriever(remembering, telling, executor),
+                    Extractive(embedder, executor),
+                    "release",
+                )
+                cached = CachedAnswerer(
+                    answerer, kept, telling, remembering, executor, release_id="release"
+                )
+                return (await cached.answer(question)).cached
+
+            async def alike(question: str) -> bool:
+                return await ask(question.replace("When", "when").replace("the shop", "shop"))
+
+            for question in asked:
+                await ask(question)
+            sides = {"embedding alone": embed, "the same again": ask, "asked alike": alike}
+            times: dict[str, list[float]] = {name: [] for name in sides}
+            for first in range(0, ROUNDS, BLOCK):
+                for name, call in sides.items():
+                    await asyncio.sleep(0.2)
+                    for number in range(first, first + BLOCK):
+                        started = time.perf_counter()
+                        assert await call(asked[number % len(asked)])
+                        times[name].append(time.perf_counter() - started)
+    base = np.percentile(times["embedding alone"], 50)
+    print()
+    for name, taken in times.items():
+        p50, p95 = np.percentile(taken, [50, 95])
+        print(
+            f"{name:20} p50 / p95 {p50 * 1000:.2f} / {p95 * 1000:.2f} ms, "
+            f"{p50 / base:.2f} of the embedding's p50"
+        )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        embedder = open_onnx_embedder(cache_dir=Path(folder) / "cache", threads=2)
+        print(f"threshold in use: {THRESHOLDS[embedder.spec]}")
+        calibrate(embedder)
+        with embedded_postgres(Path(folder) / "postgres") as conninfo:
+            migrate(conninfo)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(timings(conninfo, embedder))
+
+
+if __name__ == "__main__":
+    main()

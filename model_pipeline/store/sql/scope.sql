@@ -1,0 +1,1 @@
+select public.require_embedder(%(embedder)s), public.scope_version(%(collection)s, %(embedder)s)
