@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
@@ -162,12 +162,16 @@ class Draft:
     """What a generator yields piece by piece: a text delta, and the citations it claims for it.
 
     A delta's text carries its own [n] markers. `claims` name quotes in passages (by index into the
-    passages handed in); they are verified before anything is shown.
+    passages handed in); they are verified before anything is shown. `unsupported`: no passage was
+    found that says it. `fallback`: why another generator than the one that is set wrote it, in one
+    sentence.
     """
 
     text: str
     claims: tuple[Claim, ...] = ()
     declined: bool = False
+    unsupported: bool = False
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,21 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """[start, end) of an answer's text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """`dropped_citations` counts claims whose quote was not found in the passage they named.
-    `cached`: made for a question before this one, from the same documents as they are now."""
+    `cached`: made for a question before this one, from the same documents as they are now.
+
+    `unsupported` are the stretches that no passage was found to say, in order. `fallback` is None,
+    or why another generator than the one that is set wrote the answer or its end, in one sentence.
+    """
 
     answer_id: UUID
     answer: str
@@ -189,6 +205,8 @@ class Answer:
     passages: tuple[Passage, ...]
     release_id: str
     dropped_citations: int = 0
+    unsupported: tuple[Span, ...] = ()
+    fallback: str | None = None
     complete: bool = True
     cached: bool = False
     timings_ms: Mapping[str, float] = field(default_factory=dict)
@@ -271,11 +289,14 @@ class Embedder(Protocol):
 
 
 class Generator(Protocol):
-    """Writes an answer from passages, and nothing else. `name` goes into the release id."""
+    """Writes an answer from passages, and nothing else. `name` goes into the release id.
+
+    Whoever reads only part of an answer closes it, and the work behind it stops.
+    """
 
     @property
     def name(self) -> str: ...
 
     def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
-    ) -> AsyncIterator[Draft]: ...
+    ) -> AsyncGenerator[Draft]: ...

@@ -11,6 +11,7 @@ PromptlyError
 ├── UnreadableDocument      422  a file that its reader cannot read
 ├── ConfigurationError      500  a setting or the installation is wrong
 └── Unavailable             503  a service that is needed does not answer; try again
+    ├── ModelUnavailable    503  the language model does not answer
     └── StoreUnavailable    503  the database does not answer
 """
 
@@ -86,6 +87,16 @@ class Unavailable(PromptlyError):
     def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class ModelUnavailable(Unavailable):
+    """`passing` is False where it is this one request that the model refuses."""
+
+    title = "The language model does not answer"
+
+    def __init__(self, message: str, *, passing: bool = True) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class StoreUnavailable(Unavailable):

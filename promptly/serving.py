@@ -13,7 +13,7 @@ import structlog
 
 from model_pipeline.documents.found import from_bytes, from_text
 from model_pipeline.domain import Caller
-from model_pipeline.errors import ConfigurationError, PromptlyError
+from model_pipeline.errors import PromptlyError
 from model_pipeline.in_use import InUse
 from model_pipeline.store.collections import PgCollections
 from model_pipeline.store.connect import open_async_pool, open_pool
@@ -23,6 +23,7 @@ from model_pipeline.store.retrieval import PgRetriever
 from model_pipeline.store.sources import PgSources
 from promptly.accounts import token_access
 from promptly.bootstrap import following_ingest, in_use
+from promptly.generators import generators
 from promptly.settings import Settings
 from rag_service.answer import Answerer
 from rag_service.answer_cache import CachedAnswerer, Remembering
@@ -33,7 +34,6 @@ from rag_service.api.services import (
     Upload,
     without_accounts,
 )
-from rag_service.generate.extractive import Extractive
 from rag_service.kept_answers import KeptAnswers
 from rag_service.retrieve import Retriever
 
@@ -60,14 +60,13 @@ class Answering:
 async def answering(
     settings: Settings, conninfo: str, documents: PgStore
 ) -> AsyncIterator[Answering]:
-    if settings.generator != "extractive":
-        raise ConfigurationError(
-            f"PROMPTLY_GENERATOR is {settings.generator!r}, but this version has only 'extractive'."
-        )
     embedders = in_use(settings, documents)
     kept = KeptAnswers()
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor:
-        async with open_async_pool(conninfo, min_size=1, max_size=settings.pool_size) as pool:
+        async with (
+            generators(settings, executor) as generator_for,
+            open_async_pool(conninfo, min_size=1, max_size=settings.pool_size) as pool,
+        ):
 
             def acting_for(
                 caller: Caller | None,
@@ -75,7 +74,7 @@ async def answering(
                 encoder = embedders.current
                 store = PgRetriever(pool, caller)
                 retriever = Retriever(encoder, store, executor, embedders.follow)
-                generator = Extractive(encoder, executor)
+                generator = generator_for(encoder)
                 release = f"{generator.name}/{encoder.name}"
                 if not settings.cache:
                     return retriever, Answerer(retriever, generator, release_id=release)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -42,6 +42,19 @@ class Settings(BaseSettings):
     embedder: str | None = None
     """Unset means the one that made the stored vectors, in an empty store onnx:all-MiniLM-L6-v2."""
     generator: str = "extractive"
+    """Or transformers:<repository>@<commit>, transformers:<folder>, openai:<base url>#<model>."""
+    openai_api_key: SecretStr | None = None
+    """Of the endpoint that the generator names, where it wants one."""
+    unsupported: Literal["flag", "drop"] = "flag"
+    """What becomes of a model's sentence that no passage says."""
+    max_new_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
+    """The longest answer of a model."""
+    context_tokens: Annotated[int, Field(ge=1024)] = 8192
+    """What a model behind an endpoint reads and writes at once; one in this process says itself."""
+    generator_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """How long an endpoint may be silent."""
+    generator_batch: Annotated[int, Field(ge=1, le=256)] = 8
+    """Answers that a model in this process writes at once."""
     cache: bool = True
     """Whether an answer is given again to who asks the same while the documents are the same."""
     cache_threshold: Annotated[float | None, Field(gt=0, le=1)] = None

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from model_pipeline.domain import Answer, Citation, Draft, Generator, Passage, SearchResult, Turn
+from model_pipeline.domain import (
+    Answer,
+    Citation,
+    Draft,
+    Generator,
+    Passage,
+    SearchResult,
+    Span,
+    Turn,
+)
 from rag_service.generate.extractive import declined
 from rag_service.retrieve import Retriever, cleaned
 from rag_service.verify import Verifier
@@ -79,7 +89,7 @@ class Answerer:
         collection: str | None = None,
         filter: Mapping[str, Any] | None = None,
         history: Sequence[Turn] = (),
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """PassagesFound, Deltas, CitationsVerified, Done. What a delta cites is verified."""
         started = time.perf_counter()
         asked = standalone(cleaned(question), history)
@@ -87,33 +97,42 @@ class Answerer:
         yield PassagesFound(found.passages, found.complete, found.scope)
 
         verifier = Verifier(found.passages)
-        texts: list[str] = []
+        written = _Written()
+        fallback: str | None = None
         gave_up = True
         verifying = 0.0
         generating = time.perf_counter()
-        async for draft in self._drafts(asked, found, history):
-            checking = time.perf_counter()
-            text = verifier.check(draft)
-            verifying += time.perf_counter() - checking
-            gave_up = draft.declined
-            if text:
-                texts.append(text)
-                yield Delta(text)
+        # Closed with this: a model stops writing as soon as the reader has left.
+        async with aclosing(self._drafts(asked, found, history)) as drafts:
+            async for draft in drafts:
+                checking = time.perf_counter()
+                text = verifier.check(draft)
+                verifying += time.perf_counter() - checking
+                gave_up = draft.declined
+                fallback = fallback or draft.fallback
+                written.add(text, unsupported=draft.unsupported)
+                # Until the first quote stands nothing is shown: it might have to be taken back.
+                if (gave_up or verifier.citations) and (fresh := written.unsent()):
+                    yield Delta(fresh)
         if not gave_up and not verifier.citations:
-            # Not one quote stood: what was said has no support, and is taken back.
-            gave_up, texts = True, [declined(found.passages).text]
+            # Not one quote stood: what was said has no support.
+            gave_up, written = True, _Written()
+            written.add(declined(found.passages).text)
+            yield Delta(written.unsent())
         generated = time.perf_counter()
         citations = tuple(verifier.citations)
         yield CitationsVerified(citations)
         yield Done(
             Answer(
                 answer_id=uuid4(),
-                answer="".join(texts).strip(),
+                answer=written.text,
                 declined=gave_up,
                 citations=citations,
                 passages=found.passages,
                 release_id=self._release_id,
                 dropped_citations=verifier.dropped,
+                unsupported=tuple(written.unsupported),
+                fallback=fallback,
                 complete=found.complete,
                 timings_ms={
                     **{name: ms for name, ms in found.timings_ms.items() if name != "total"},
@@ -126,12 +145,41 @@ class Answerer:
 
     async def _drafts(
         self, question: str, found: SearchResult, history: Sequence[Turn]
-    ) -> AsyncIterator[Draft]:
+    ) -> AsyncGenerator[Draft]:
         if not found.passages:
             yield declined(())
             return
-        async for draft in self._generator.generate(question, found.passages, history):
-            yield draft
+        async with aclosing(self._generator.generate(question, found.passages, history)) as drafts:
+            async for draft in drafts:
+                yield draft
+
+
+class _Written:
+    """An answer as it grows, without white space at either end."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.unsupported: list[Span] = []
+        self._gap = ""
+        self._sent = 0
+
+    def add(self, text: str, *, unsupported: bool = False) -> None:
+        body = text.strip()
+        if not body:
+            self._gap += text
+            return
+        at = text.index(body)
+        if self.text:
+            self.text += self._gap + text[:at]
+        if unsupported:
+            self.unsupported.append(Span(len(self.text), len(self.text) + len(body)))
+        self.text += body
+        self._gap = text[at + len(body) :]
+
+    def unsent(self) -> str:
+        fresh = self.text[self._sent :]
+        self._sent = len(self.text)
+        return fresh
 
 
 def standalone(question: str, history: Sequence[Turn]) -> str:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from model_pipeline.domain import Answer, Embedder, Turn
@@ -129,7 +129,7 @@ class CachedAnswerer:
         collection: str | None = None,
         filter: Mapping[str, Any] | None = None,
         history: Sequence[Turn] = (),
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """The same events as of an Answerer. Nobody waits for a stream: its reader may be slow."""
         started = time.perf_counter()
         asked = _Asked(cleaned(question), k, collection, filter, history)
@@ -182,7 +182,7 @@ class CachedAnswerer:
             filter=asked.filter,
             history=asked.history,
         )
-        async with aclosing(cast(AsyncGenerator[Event], inner)) as answering:
+        async with aclosing(inner) as answering:
             async for event in answering:
                 if isinstance(event, PassagesFound):
                     seen = event.scope
@@ -204,7 +204,12 @@ class CachedAnswerer:
 
 def _worth_keeping(answer: Answer) -> bool:
     """What fell short is tried anew each time: asked in other words, it may be found."""
-    return not answer.declined and answer.complete and answer.dropped_citations == 0
+    return (
+        not answer.declined
+        and answer.complete
+        and answer.dropped_citations == 0
+        and answer.fallback is None
+    )
 
 
 def _again(kept: Kept, started: float) -> Answer:

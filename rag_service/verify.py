@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from model_pipeline.domain import Citation, Claim, Draft, Passage
 
-MARKER = re.compile(r"\s?\[(\d+)\]")
+# Brackets in code are code: only the last alternative is a marker.
+MARKER = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\s?\[(\d+)\]", re.DOTALL)
 
 
 class Verifier:
@@ -26,6 +27,8 @@ class Verifier:
                 self._verify(claim)
 
         def renumber(match: re.Match[str]) -> str:
+            if match[1] is None:
+                return match[0]
             number = self._numbers.get(int(match[1]))
             # A number in brackets that no verified claim stands behind is no citation.
             return "" if number is None else match[0].replace(match[1], str(number))

@@ -15,6 +15,7 @@ from model_pipeline.store.pg_store import PgStore
 from promptly import bootstrap
 from promptly.cli.output import CollectionOption, JsonFlag, out, parse_filter, print_json, safe
 from promptly.settings import read_settings
+from rag_service.generate.factory import EXTRACTIVE
 
 if TYPE_CHECKING:
     from promptly.serving import Answering
@@ -28,10 +29,12 @@ FilterOption = Annotated[
 ]
 
 
-def _run(use: Callable[[Answering], Awaitable[Result]]) -> Result:
+def _run(use: Callable[[Answering], Awaitable[Result]], *, generating: bool) -> Result:
     from promptly import serving  # takes time to import, and few commands need it
 
     settings = read_settings()
+    if not generating:  # a search needs no language model
+        settings = settings.model_copy(update={"generator": EXTRACTIVE})
 
     async def run(conninfo: str, store: PgStore) -> Result:
         async with serving.answering(settings, conninfo, store) as parts:
@@ -60,7 +63,7 @@ def search(
             query, k=k, mode=mode, collection=collection, filter=wanted, diversity=diversity
         )
 
-    result = _run(use)
+    result = _run(use, generating=False)
     if as_json:
         print_json(result)
         return
@@ -86,7 +89,7 @@ def ask(
     async def use(parts: Answering) -> Answer:
         return await parts.answerer.answer(question, k=k, collection=collection, filter=wanted)
 
-    answer = _run(use)
+    answer = _run(use, generating=True)
     if as_json:
         print_json(answer)
         return
@@ -99,6 +102,11 @@ def ask(
             f"[bold]\\[{citation.n}][/bold] {escape(safe(citation.source))} · {escape(safe(place))}"
         )
         out.print(f"    [dim]“{escape(safe(_excerpt(citation.quote)))}”[/dim]", highlight=False)
+    for span in answer.unsupported:
+        said = _excerpt(answer.answer[span.start : span.end], 100)
+        out.print(f"[yellow]No passage says:[/yellow] “{escape(safe(said))}”", highlight=False)
+    if answer.fallback:
+        out.print(f"[yellow]{escape(safe(answer.fallback))}[/yellow]", highlight=False)
 
 
 def _where(passage: Passage) -> str:

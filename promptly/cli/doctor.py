@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ def _findings(settings: Settings, *, fix: bool, deep: bool) -> Iterator[Finding]
     """Raises PromptlyError where the database lets us not look."""
     yield Finding("Python", "ok", sys.version.split()[0])
     yield _try("folder", lambda: _writable(settings.home))
+    yield _try("generator", lambda: _generator(settings))
     opened: list[Embedder] = []
 
     def open_embedder(spec: str | None) -> str:
@@ -70,6 +72,12 @@ def _findings(settings: Settings, *, fix: bool, deep: bool) -> Iterator[Finding]
             if not place:  # it let us in
                 yield Finding("database", "ok", "by URL" if settings.database_url else "embedded")
             yield finding
+
+
+def _generator(settings: Settings) -> str:
+    from promptly import generators  # takes time to import, and few commands need it
+
+    return asyncio.run(generators.check(settings))
 
 
 def _stored_spec(conninfo: str) -> str | None:

@@ -146,6 +146,11 @@ class CitationModel(BaseModel):
     end: Annotated[int, Field(examples=[len(CONTENT)])]
 
 
+class SpanModel(BaseModel):
+    start: Annotated[int, Field(description="In characters of `answer`.")]
+    end: int
+
+
 class AnswerModel(BaseModel):
     answer_id: UUID
     answer: Annotated[str, Field(examples=[CONTENT + " [1]"])]
@@ -155,6 +160,17 @@ class AnswerModel(BaseModel):
     release_id: Annotated[str, Field(description="Everything that decided the answer.")]
     dropped_citations: Annotated[
         int, Field(description="Claims whose quote was not found where they said.", examples=[0])
+    ]
+    unsupported: Annotated[
+        list[SpanModel],
+        Field(description="Stretches that no passage was found to say.", examples=[[]]),
+    ]
+    fallback: Annotated[
+        str | None,
+        Field(
+            description="Why another generator than the one that is set wrote it; else null.",
+            examples=["The model does not answer: these are the documents' own sentences."],
+        ),
     ]
     complete: Annotated[bool, Field(description="False when the search stopped early.")]
     cached: Annotated[
@@ -340,6 +356,8 @@ def from_answer(answer: Answer) -> dict[str, Any]:
         "passages": [from_passage(passage) for passage in answer.passages],
         "release_id": answer.release_id,
         "dropped_citations": answer.dropped_citations,
+        "unsupported": [{"start": one.start, "end": one.end} for one in answer.unsupported],
+        "fallback": answer.fallback,
         "complete": answer.complete,
         "cached": answer.cached,
         "timings_ms": rounded(answer.timings_ms),

@@ -55,6 +55,11 @@ class Citation(Model):
     end: int
 
 
+class Span(Model):
+    start: int
+    end: int
+
+
 class Answer(Timed):
     answer_id: str
     answer: str
@@ -63,6 +68,8 @@ class Answer(Timed):
     passages: list[Passage]
     release_id: str
     dropped_citations: int
+    unsupported: list[Span]
+    fallback: str | None
     cached: bool
     complete: bool
 

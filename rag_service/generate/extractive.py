@@ -11,7 +11,7 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -88,7 +88,7 @@ class Extractive:
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
-    ) -> AsyncIterator[Draft]:
+    ) -> AsyncGenerator[Draft]:
         loop = asyncio.get_running_loop()
         drafts = await loop.run_in_executor(self._executor, self.drafts, question, passages)
         for draft in drafts:
@@ -190,15 +190,15 @@ def _in_context(candidate: _Candidate, passages: Sequence[Passage]) -> str:
 
 
 def _stems(text: str) -> set[str]:
-    return _stemmed(WORD.findall(text.lower()))
+    return stemmed(WORD.findall(text.lower()))
 
 
 def _terms(question: str) -> set[str]:
     words = [word for word in WORD.findall(question.lower()) if word not in STOPWORDS]
-    return _stemmed(words)
+    return stemmed(words)
 
 
-def _stemmed(words: list[str]) -> set[str]:
+def stemmed(words: list[str]) -> set[str]:
     return set(Stemmer.Stemmer("english").stemWords(words))  # made each time: not thread-safe
 
 

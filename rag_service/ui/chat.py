@@ -72,9 +72,18 @@ def _show_outcome(turn: Turn, index: int, slot: DeltaGenerator) -> None:
             st.html(citations.nearest_html(turn.answer["passages"], turn=index))
     else:
         found = turn.answer["citations"]
-        slot.html(citations.answer_html(turn.answer["answer"], turn=index, citations=found))
+        slot.html(
+            citations.answer_html(
+                turn.answer["answer"],
+                turn=index,
+                citations=found,
+                unsupported=turn.answer["unsupported"],
+            )
+        )
         if found:
             st.html(citations.sources_html(found, turn=index))
+    if turn.answer is not None and turn.answer["fallback"]:
+        st.html(f'<div class="p-fallback">{citations.escape(turn.answer["fallback"])}</div>')
     if turn.answer is not None and (measured := citations.timings(turn.answer)):
         st.html(f'<div class="p-timings">{citations.escape(measured)}</div>')
 

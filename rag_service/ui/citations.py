@@ -33,8 +33,25 @@ def escape(text: object) -> str:
     return html.escape(shown(whole), quote=True)
 
 
-def answer_html(answer: str, *, turn: int, citations: Sequence[Json], live: bool = False) -> str:
-    """The answer with its [n] as chips. While it is `live`, chips show but do not open yet."""
+# Stand in the text while it is made HTML; both are private, and none are in what is shown.
+_OPEN, _CLOSE = "\ue0f0", "\ue0f1"
+_UNSUPPORTED = (
+    '<span class="p-unsupported" title="No passage was found that says this.">',
+    "</span>",
+)
+
+
+def answer_html(
+    answer: str,
+    *,
+    turn: int,
+    citations: Sequence[Json],
+    unsupported: Sequence[Json] = (),
+    live: bool = False,
+) -> str:
+    """The answer with its [n] as chips, and what no passage says marked. While it is `live`, chips
+    show but do not open yet."""
+    answer = _bracketed(answer, unsupported)
     numbers = {int(one["n"]): one for one in citations}
 
     def chips(match: re.Match[str]) -> str:
@@ -70,7 +87,20 @@ def answer_html(answer: str, *, turn: int, citations: Sequence[Json], live: bool
         at = fence.end()
     pieces.append(line(answer[at:].rstrip()))
     caret = '<span class="p-caret" aria-hidden="true"></span>' if live else ""
-    return f'<div class="p-answer" dir="auto">{"".join(pieces)}{caret}</div>'
+    inner = "".join(pieces).replace(_OPEN, _UNSUPPORTED[0]).replace(_CLOSE, _UNSUPPORTED[1])
+    return f'<div class="p-answer" dir="auto">{inner}{caret}</div>'
+
+
+def _bracketed(answer: str, spans: Sequence[Json]) -> str:
+    """The answer with its spans between two characters that it does not hold itself."""
+    answer = answer.replace(_OPEN, "\ufffd").replace(_CLOSE, "\ufffd")
+    pieces, at = [], 0
+    for span in spans:
+        start, end = int(span["start"]), int(span["end"])
+        if at <= start < end <= len(answer):
+            pieces += [answer[at:start], _OPEN, answer[start:end], _CLOSE]
+            at = end
+    return "".join([*pieces, answer[at:]])
 
 
 def _chip(n: int, *, turn: int, citation: Json | None) -> str:
@@ -206,6 +236,8 @@ def timings(answer: Json) -> str:
     dropped = int(answer.get("dropped_citations") or 0)
     if dropped:
         parts.append(f"{dropped} {'quote' if dropped == 1 else 'quotes'} left out: not found again")
+    if unsupported := len(answer.get("unsupported") or ()):
+        parts.append(f"{unsupported} underlined: no passage says it")
     if answer.get("complete") is False:
         parts.append("the search stopped early")
     return " · ".join(parts)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -84,7 +84,7 @@ class QuotingGenerator:
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
-    ) -> AsyncIterator[Draft]:
+    ) -> AsyncGenerator[Draft]:
         yield Draft(CONTENT + " [1]", (Claim(1, 0, CONTENT),))
         yield Draft(f" Said before: {len(history)}. [2]", (Claim(2, 1, "never written"),))
 

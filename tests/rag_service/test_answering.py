@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_pipeline.domain import Claim, Draft, Passage, SearchResult, Turn
+from model_pipeline.domain import Answer, Claim, Draft, Passage, SearchResult, Turn
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.errors import InvalidInput, TooLarge
 from rag_service.answer import (
@@ -63,7 +63,7 @@ class FakeGenerator:
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
-    ) -> AsyncIterator[Draft]:
+    ) -> AsyncGenerator[Draft]:
         for draft in self._drafts:
             yield draft
 
@@ -170,6 +170,70 @@ def test_an_answer_without_a_standing_quote_is_taken_back(
     )
     assert answer.declined
     assert answer.answer.startswith("This is not in the documents.")
+
+
+def streamed(asked: Answerer) -> tuple[str, Answer]:
+    """What was streamed, and the answer at its end."""
+
+    async def events() -> list[Any]:
+        return [event async for event in asked.stream("Open when?")]
+
+    found = asyncio.run(events())
+    assert isinstance(found[-1], Done)
+    return "".join(one.text for one in found if isinstance(one, Delta)), found[-1].answer
+
+
+def test_stretches_without_support_are_told(
+    embedder: OnnxEmbedder, executor: ThreadPoolExecutor
+) -> None:
+    drafts = [
+        Draft("\nSure! ", unsupported=True),
+        Draft("Closed then. [1]", (Claim(1, 0, "It is closed on public holidays."),)),
+        Draft("  Bring cash. ", unsupported=True, fallback="The model broke off."),
+    ]
+    text, answer = streamed(answerer(embedder, executor, [passage(HOURS)], drafts))
+    assert text == answer.answer == "Sure! Closed then. [1]  Bring cash."
+    marked = [answer.answer[one.start : one.end] for one in answer.unsupported]
+    assert marked == ["Sure!", "Bring cash."]
+    assert answer.fallback == "The model broke off."
+
+
+def test_nothing_is_shown_that_is_taken_back(
+    embedder: OnnxEmbedder, executor: ThreadPoolExecutor
+) -> None:
+    drafts = [Draft("Invented."), Draft(" Also invented.", unsupported=True)]
+    text, answer = streamed(answerer(embedder, executor, [passage(HOURS)], drafts))
+    assert answer.declined
+    assert text == answer.answer
+    assert text.startswith("This is not in the documents.")
+    assert answer.unsupported == ()
+
+
+def test_a_reader_who_leaves_stops_the_generator(
+    embedder: OnnxEmbedder, executor: ThreadPoolExecutor
+) -> None:
+    stopped = []
+
+    class Endless:
+        name = "endless"
+
+        async def generate(self, *_: Any) -> AsyncGenerator[Draft]:
+            try:
+                while True:
+                    yield Draft("On. [1]", (Claim(1, 0, "It is closed"),))
+            finally:
+                stopped.append(True)
+
+    async def leave() -> None:
+        retriever = Retriever(embedder, FakeStore([passage(HOURS)]), executor)
+        events = Answerer(retriever, Endless(), "release").stream("Open when?")
+        async for event in events:
+            if isinstance(event, Delta):
+                break
+        await events.aclose()
+        assert stopped
+
+    asyncio.run(leave())
 
 
 @given(st.text(min_size=1, max_size=200), st.data())

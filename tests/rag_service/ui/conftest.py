@@ -31,6 +31,7 @@ from model_pipeline.domain import (
     Passage,
     SearchMode,
     SearchResult,
+    Span,
     Turn,
 )
 from model_pipeline.errors import InvalidInput, NotFound
@@ -157,6 +158,8 @@ class World:
                 citations=citations,
                 passages=passages,
                 release_id="scripted",
+                unsupported=(Span(0, 10),) if "flagged" in question else (),
+                fallback="The <b>model</b> is away." if "fallback" in question else None,
                 timings_ms={"embed": 1.0, "search": 4.2, "total": 84.0},
             )
         )

@@ -83,6 +83,21 @@ def test_chips_of_a_growing_answer_do_not_open_yet() -> None:
     assert 'class="p-chip"' in html
 
 
+def test_what_no_passage_says_is_marked() -> None:
+    text = "It opens [1] at <b>. Use `a[1]` <b>now</b>. End \ue0f0x."
+    start, end = text.index("Use"), text.index(" End")
+    spans = [
+        {"start": start, "end": end},
+        {"start": end - 2, "end": end + 2},  # these two are none
+        {"start": end + 3, "end": 999},
+    ]
+    html = citations.answer_html(text, turn=0, citations=[CITATION], unsupported=spans)
+    [found] = re.findall(r'<span class="p-unsupported"[^>]*>(.*?)</span>', html)
+    assert found == "Use <code>a[1]</code> &lt;b&gt;now&lt;/b&gt;."
+    assert chips(html) == ["0:c:1"]
+    assert "End \ufffdx." in html
+
+
 def test_code_is_set_as_code() -> None:
     html = citations.answer_html("Use `x < 1`:\n```python\nif a<b: pass\n```", turn=0, citations=[])
     assert "<code>x &lt; 1</code>" in html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -59,6 +60,13 @@ def test_an_answer_has_chips_sources_and_timings(page: AppTest) -> None:
     assert html.count('class="p-chip" data-open=') == 2
     assert html.count('class="p-card"') == 2
     assert "answered in 84 ms · search 4 ms" in html
+
+
+def test_what_no_passage_says_and_who_stood_in_is_shown(page: AppTest) -> None:
+    html = ask(page, "with flagged fallback")
+    assert re.search(r'class="p-unsupported" title="[^"]+">The with s</span>', html)
+    assert "The &lt;b&gt;model&lt;/b&gt; is away." in html
+    assert "p-fallback" not in ask(page, "naming")[len(html) :]
 
 
 def test_what_was_said_goes_with_the_next_question(page: AppTest, world: Any) -> None:

@@ -1,0 +1,86 @@
+"""Puts together what writes answers: the documents' own sentences, or a language model's that are
+checked against them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from model_pipeline.domain import Embedder, Generator
+from model_pipeline.errors import ModelUnavailable
+from promptly.settings import Settings
+from rag_service.generate.extractive import Extractive
+from rag_service.generate.factory import WriterOptions, open_writer
+from rag_service.generate.fallback import Breaker, WithFallback
+
+if TYPE_CHECKING:
+    from rag_service.generate.openai_writer import OpenAIWriter
+
+log = structlog.get_logger()
+GeneratorFor = Callable[[Embedder], Generator]
+
+
+@asynccontextmanager
+async def generators(settings: Settings, executor: Executor) -> AsyncIterator[GeneratorFor]:
+    """What makes the generator that is set, for the embedder in use; `executor` runs what is
+    computed. Raises ConfigurationError."""
+    writer = await asyncio.to_thread(open_writer, settings.generator, options(settings))
+    if writer is None:
+        yield lambda embedder: Extractive(embedder, executor)
+        return
+    from rag_service.generate.cited import Cited
+    from rag_service.generate.openai_writer import OpenAIWriter
+    from rag_service.generate.prompt import Prompt
+
+    prompt, breaker = Prompt(), Breaker()
+
+    def generator_for(embedder: Embedder) -> Generator:
+        cited = Cited(writer, prompt, embedder, executor, unsupported=settings.unsupported)
+        if isinstance(writer, OpenAIWriter):
+            return WithFallback(cited, Extractive(embedder, executor), breaker)
+        return cited
+
+    try:
+        if isinstance(writer, OpenAIWriter):
+            await _told_if_away(writer)
+        yield generator_for
+    finally:
+        await writer.close()
+
+
+async def _told_if_away(writer: OpenAIWriter) -> None:
+    """An endpoint may come later than the service, which answers from the documents until then."""
+    try:
+        await writer.check()
+    except ModelUnavailable as error:
+        log.warning("generator_away", model=writer.name, reason=error.message)
+
+
+async def check(settings: Settings) -> str:
+    """What is set, as far as it works. Raises ConfigurationError and ModelUnavailable."""
+    from rag_service.generate.openai_writer import OpenAIWriter
+
+    writer = await asyncio.to_thread(open_writer, settings.generator, options(settings))
+    if writer is None:
+        return settings.generator
+    try:
+        return await writer.check() if isinstance(writer, OpenAIWriter) else writer.name
+    finally:
+        await writer.close()
+
+
+def options(settings: Settings) -> WriterOptions:
+    key = settings.openai_api_key
+    return WriterOptions(
+        api_key=key.get_secret_value() if key else None,
+        max_new_tokens=settings.max_new_tokens,
+        context_tokens=settings.context_tokens,
+        timeout_s=settings.generator_timeout_s,
+        batch=settings.generator_batch,
+        cache_dir=settings.cache_dir / "models",
+    )

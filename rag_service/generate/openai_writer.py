@@ -1,0 +1,219 @@
+"""A language model behind an endpoint that speaks OpenAI's protocol: vLLM, TGI, llama.cpp, Ollama,
+or a hosted one.
+
+What passes by itself (no connection, 429, 5xx, a stream that ends before it began) is tried again
+with growing, random pauses, until the first text has come; after that nothing is asked twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from model_pipeline.errors import ConfigurationError, ModelUnavailable
+from rag_service.generate.writer import Message
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+log = structlog.get_logger()
+ATTEMPTS = 3
+LONGEST_PAUSE_S = 2.0
+CONNECT_S = 3.0
+# Without the model's own tokenizer: few texts have more tokens than this by their UTF-8 bytes.
+BYTES_PER_TOKEN = 3
+# An endpoint that does not keep to max_tokens is left after so much.
+CHARACTERS_PER_TOKEN = 16
+HOSTED = "api.openai.com"
+
+
+def parse_endpoint(spec: str) -> tuple[str, str]:
+    """Base URL and model of "<base url>#<model>". Raises ConfigurationError."""
+    base, _, model = spec.partition("#")
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not model:
+        raise ConfigurationError(
+            f"PROMPTLY_GENERATOR is 'openai:{spec}': write openai:<base url>#<model>, as in "
+            "openai:http://127.0.0.1:8080/v1#qwen3."
+        )
+    if parts.username or parts.password:
+        raise ConfigurationError(
+            "PROMPTLY_GENERATOR holds a password, which would be shown with each answer: set "
+            "PROMPTLY_OPENAI_API_KEY instead."
+        )
+    return base, model
+
+
+class OpenAIWriter:
+    """`timeout_s`: to the first text of one attempt, and between one piece and the next."""
+
+    special_tokens: Sequence[str] = ()  # only the endpoint knows them
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        context_tokens: int = 8192,
+        max_new_tokens: int = 512,
+        timeout_s: float = 10.0,
+    ) -> None:
+        try:
+            import openai
+            import tenacity
+        except ImportError as error:
+            raise ConfigurationError(
+                "The generator 'openai' is not installed: `pip install 'promptly-rag[openai]'`."
+            ) from error
+        host = urlsplit(base_url).hostname
+        if host == HOSTED and not api_key:
+            raise ConfigurationError(f"{HOSTED} wants a key: set PROMPTLY_OPENAI_API_KEY.")
+        self._openai, self._tenacity = openai, tenacity
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key or "none",  # the library wants one
+            timeout=openai.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
+            max_retries=0,  # counted here, to the first text
+        )
+        self._model = model
+        self._limit = "max_completion_tokens" if host == HOSTED else "max_tokens"
+        self._timeout_s = timeout_s
+        self.name = f"openai:{model}@{urlsplit(base_url).netloc}"
+        self.context_tokens = context_tokens
+        self.max_new_tokens = max_new_tokens
+
+    def count_tokens(self, text: str) -> int:
+        return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+    async def write(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+        """At temperature 0, at most `max_new_tokens`. Raises ModelUnavailable."""
+        left = self.max_new_tokens * CHARACTERS_PER_TOKEN
+        stream: Any = None
+        text: str | None = None
+        try:
+            stream, text = await self._begun(messages)
+            pieces = aiter(stream)
+            while text is not None and left > 0:
+                left -= len(text)
+                yield text
+                text = await self._next(pieces)
+        except Exception as error:
+            raise self._said(error, begun=text is not None) from error
+        finally:
+            if stream is not None:
+                await stream.close()  # the endpoint stops as soon as nobody reads
+
+    async def check(self) -> str:
+        """What the endpoint says of itself. Raises ConfigurationError and ModelUnavailable."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                served = [one.id async for one in self._client.models.list()]
+        except (self._openai.NotFoundError, self._openai.APIResponseValidationError):
+            return f"{self.name} (the endpoint lists no models)"
+        except (self._openai.AuthenticationError, self._openai.PermissionDeniedError) as error:
+            raise ConfigurationError(
+                "The endpoint of PROMPTLY_GENERATOR wants another key: set PROMPTLY_OPENAI_API_KEY."
+            ) from error
+        except Exception as error:
+            raise self._said(error) from error
+        if self._model not in served:
+            raise ConfigurationError(
+                f"The endpoint of PROMPTLY_GENERATOR serves no model {self._model!r}: it has "
+                f"{', '.join(served[:5]) or 'none'}."
+            )
+        return self.name
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _begun(self, messages: Sequence[Message]) -> tuple[Any, str | None]:
+        """A stream and its first text; None where it has none."""
+        tenacity = self._tenacity
+        async for attempt in tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=self._pause,
+            retry=tenacity.retry_if_exception(self._passes),
+            reraise=True,
+        ):
+            with attempt:
+                stream: Any = await self._client.chat.completions.create(
+                    model=self._model,
+                    messages=[{"role": one.role, "content": one.content} for one in messages],  # type: ignore[misc]
+                    stream=True,
+                    temperature=0,
+                    extra_body={self._limit: self.max_new_tokens},
+                )
+                try:
+                    return stream, await self._next(aiter(stream))
+                except BaseException:
+                    await stream.close()
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _next(self, pieces: AsyncIterator[Any]) -> str | None:
+        """The next text; None at the end. What has no text (a role, a thought) shows that it is
+        alive."""
+        while True:
+            async with asyncio.timeout(self._timeout_s):
+                chunk = await anext(pieces, None)
+            if chunk is None:
+                return None
+            if chunk.choices and (text := chunk.choices[0].delta.content):
+                return str(text)
+
+    def _passes(self, error: BaseException) -> bool:
+        """Whether it may be different in a moment. Who did not answer in time will not do so now:
+        the asker has waited long enough."""
+        import httpx2
+
+        known = self._openai
+        return isinstance(
+            error,
+            known.APIConnectionError
+            | known.RateLimitError
+            | known.InternalServerError
+            | httpx2.TransportError,
+        ) and not isinstance(error, known.APITimeoutError | httpx2.ReadTimeout)
+
+    def _pause(self, state: RetryCallState) -> float:
+        """As long as the endpoint asks for, within limits; at random, so that not all come back at
+        once."""
+        random = self._tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE_S)(state)
+        error = state.outcome.exception() if state.outcome else None
+        response = getattr(error, "response", None)
+        try:
+            asked = float(response.headers.get("retry-after", 0)) if response is not None else 0.0
+        except ValueError:  # a date
+            asked = 0.0
+        return float(min(LONGEST_PAUSE_S, max(random, asked)))
+
+    def _said(self, error: Exception, *, begun: bool = False) -> ModelUnavailable:
+        """One sentence for whoever asked, and the rest for the log."""
+        import httpx2
+
+        log.warning("model_unavailable", model=self.name, error=repr(error)[:500])
+        known = self._openai
+        passing = True
+        match error:
+            case TimeoutError() | httpx2.TimeoutException() | known.APITimeoutError():
+                said = f"The language model did not answer within {self._timeout_s:g} s"
+            case known.AuthenticationError() | known.PermissionDeniedError():
+                said = "The language model's endpoint refuses the key in PROMPTLY_OPENAI_API_KEY"
+            case known.NotFoundError():
+                said = "The language model's endpoint does not know the model"
+            case known.RateLimitError():
+                said = "The language model has too much to do"
+            case known.InternalServerError():
+                said = f"The language model's endpoint failed with status {error.status_code}"
+            case known.APIStatusError():
+                said, passing = "The language model's endpoint refuses the request", False
+            case known.APIConnectionError() if not begun:
+                said = "The language model's endpoint cannot be reached"
+            case _:
+                said = "The language model broke off"
+        return ModelUnavailable(f"{said}.", passing=passing)

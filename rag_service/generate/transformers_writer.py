@@ -1,0 +1,328 @@
+"""A language model in this process, by transformers: a Hub repository at a pinned commit, or a
+folder; on a GPU where there is one.
+
+Requests that wait together are generated together. Each gets its tokens as they come, and a reader
+who leaves ends their own at the next token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model_pipeline.errors import ConfigurationError, ModelUnavailable
+from rag_service.generate.writer import Message
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+INSTALL = "`pip install 'promptly-rag[torch]'`"
+# Where a model's own configuration does not say how much it reads.
+USUAL_CONTEXT = 4096
+# Those who ask at the same moment should not wait for one another.
+GATHERING_S = 0.01
+END = None  # in a request's queue: nothing follows
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """`place` is a Hub repository with its `commit`, or a folder without one."""
+
+    place: str
+    commit: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The same for the same weights alone: a folder goes by what is in it."""
+        if self.commit:
+            return f"{self.place}@{self.commit}"
+        return f"{Path(self.place).name}@{_content_hash(Path(self.place))}"
+
+
+def parse_weights(spec: str) -> tuple[Weights, Weights | None]:
+    """The model and its LoRA adapter, if any, of "<model>" or "<model>+<adapter>", each
+    "<repository>@<commit>" or a folder. Raises ConfigurationError."""
+    if Path(spec).expanduser().is_dir():  # its name may hold a plus sign
+        return _weights(spec), None
+    model, plus, adapter = spec.partition("+")
+    return _weights(model), _weights(adapter) if plus else None
+
+
+def _weights(spec: str) -> Weights:
+    folder = Path(spec).expanduser()
+    if spec and folder.is_dir():
+        return Weights(str(folder.resolve()))
+    place, _, commit = spec.partition("@")
+    if not re.fullmatch(r"[\w-][\w.-]*(?:/[\w.-]+)?", place):
+        raise ConfigurationError(
+            f"PROMPTLY_GENERATOR names {spec!r}, which is neither a folder here nor a Hub "
+            "repository: write transformers:owner/name@<commit>, or the path of a folder."
+        )
+    if not COMMIT.fullmatch(commit):
+        raise ConfigurationError(
+            f"PROMPTLY_GENERATOR names {place!r}, which is no folder here, and as a Hub repository "
+            f"lacks its commit: write {place}@<40 hexadecimal digits>, so that a release is always "
+            "the same model."
+        )
+    return Weights(place, commit)
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(one for one in folder.iterdir() if one.is_file()):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(eq=False)
+class _Request:
+    prompt: str
+    pieces: asyncio.Queue[str | Exception | None] = field(default_factory=asyncio.Queue)
+    tokens: list[int] = field(default_factory=list)
+    told: int = 0
+    """Characters handed out."""
+    left: bool = False
+    """Its reader is gone."""
+    ended: bool = False
+
+
+class TransformersWriter:
+    """`batch` is how many requests are generated at once. Made in a thread: it loads the model."""
+
+    def __init__(
+        self,
+        model: Weights,
+        adapter: Weights | None = None,
+        *,
+        max_new_tokens: int = 512,
+        batch: int = 8,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self._tokenizer, self._model = _load(model, adapter, cache_dir)
+        # One of its own to count with: a tokenizer fails where its settings change while another
+        # thread uses it.
+        self._counting: Any = deepcopy(self._tokenizer)
+        self.name = "+".join(one.name for one in (model, adapter) if one)
+        self.max_new_tokens = max_new_tokens
+        self.special_tokens = _special_tokens(self._tokenizer)
+        self.context_tokens = _context(self._model.config, self._tokenizer)
+        if self.context_tokens <= 2 * max_new_tokens:
+            self.max_new_tokens = self.context_tokens // 4
+        self._batch = batch
+        self._waiting: deque[_Request] = deque()
+        self._running: list[_Request] = []
+        self._task: asyncio.Task[None] | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="generate")
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._counting(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    async def write(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+        """Greedy, at most `max_new_tokens`. Raises ModelUnavailable."""
+        request = _Request(self._prompt(messages))
+        self._waiting.append(request)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        try:
+            while (piece := await request.pieces.get()) is not END:
+                if isinstance(piece, Exception):
+                    raise ModelUnavailable("The language model failed: ask again.") from piece
+                yield piece
+        finally:
+            request.left = True
+
+    async def close(self) -> None:
+        """Ends what is being generated at the next token."""
+        for request in (*self._running, *self._waiting):
+            request.left = True
+        await asyncio.to_thread(self._executor.shutdown)
+
+    def _prompt(self, messages: Sequence[Message]) -> str:
+        turns = [{"role": one.role, "content": one.content} for one in messages]
+        if self._counting.chat_template is None:
+            said = "\n\n".join(one.content for one in messages)
+            return f"{self._counting.bos_token or ''}{said}\n\nAnswer:"
+        return str(
+            self._counting.apply_chat_template(
+                _accepted(turns, self._counting),
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
+            )
+        )
+
+    async def _work(self) -> None:
+        """Until nobody waits: whoever waits now is the next batch."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            await asyncio.sleep(GATHERING_S)
+            waiting = [one for one in self._waiting if not one.left]
+            self._running = waiting[: self._batch]
+            self._waiting = deque(waiting[self._batch :])
+            if not self._running:
+                continue
+            try:
+                await loop.run_in_executor(self._executor, self._generate, self._running, loop)
+            except Exception as error:  # such as out of memory: those who wait for it are told
+                for request in self._running:
+                    request.pieces.put_nowait(error)
+            self._running = []
+
+    def _generate(self, batch: Sequence[_Request], loop: asyncio.AbstractEventLoop) -> None:
+        import torch
+        from transformers import GenerationConfig
+
+        configured: Any = GenerationConfig
+        encoded = self._tokenizer(
+            [one.prompt for one in batch],
+            add_special_tokens=False,  # the template has them
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+        ).to(self._model.device)
+        ends = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
+        progress = _Progress(batch, self._tokenizer, ends, loop)
+        with torch.inference_mode():
+            self._model.generate(
+                input_ids=encoded["input_ids"],
+                attention_mask=encoded["attention_mask"],
+                generation_config=configured(
+                    do_sample=False,
+                    max_new_tokens=self.max_new_tokens,
+                    eos_token_id=ends,
+                    pad_token_id=self._tokenizer.pad_token_id,
+                ),
+                streamer=progress,
+                stopping_criteria=[progress.stops],
+            )
+
+
+class _Progress:
+    """Hands each request of a batch its text; transformers calls `put` with the prompts first, then
+    with one token of each row."""
+
+    def __init__(
+        self,
+        batch: Sequence[_Request],
+        tokenizer: Any,
+        ends: int | list[int] | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._batch = batch
+        self._tokenizer = tokenizer
+        self._ends = {ends} if isinstance(ends, int) else set(ends or ())
+        self._loop = loop
+        self._prompts = True
+
+    def put(self, value: Any) -> None:
+        if self._prompts:
+            self._prompts = False
+            return
+        for request, token in zip(self._batch, value.tolist(), strict=True):
+            if request.left or request.ended:
+                continue
+            request.ended = token in self._ends
+            if not request.ended:
+                request.tokens.append(token)
+            self._tell(request)
+
+    def end(self) -> None:
+        for request in self._batch:
+            if not request.ended:
+                request.ended = True
+                self._tell(request)
+
+    def stops(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Which rows are done because nobody reads them, [batch]."""
+        import torch
+
+        return torch.tensor([one.left for one in self._batch], device=input_ids.device)
+
+    def _tell(self, request: _Request) -> None:
+        text = self._tokenizer.decode(request.tokens, skip_special_tokens=True)
+        # A character of several tokens is not whole yet.
+        broken = text.endswith("\N{REPLACEMENT CHARACTER}") and not request.ended
+        if len(text) > request.told and not broken:
+            fresh, request.told = text[request.told :], len(text)
+            self._loop.call_soon_threadsafe(request.pieces.put_nowait, fresh)
+        if request.ended:
+            self._loop.call_soon_threadsafe(request.pieces.put_nowait, END)
+
+
+def _load(model: Weights, adapter: Weights | None, cache_dir: Path | None) -> tuple[Any, Any]:
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The generator 'transformers' is not installed: {INSTALL}."
+        ) from error
+    if (Path(model.place) / "adapter_config.json").is_file():
+        raise ConfigurationError(
+            f"{model.place} is an adapter: name its model before it, as in "
+            "transformers:<model>@<commit>+<adapter>."
+        )
+    # No code of a repository is run, and no pickle is opened.
+    where = {"revision": model.commit, "cache_dir": cache_dir, "trust_remote_code": False}
+    cuda = torch.cuda.is_available()
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(model.place, **where)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            model.place, use_safetensors=True, dtype="auto" if cuda else torch.float32, **where
+        )
+        if adapter:
+            loaded = _merged(loaded, adapter, cache_dir)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        names = "+".join(one.place for one in (model, adapter) if one)
+        raise ConfigurationError(f"The model {names} cannot be loaded: {reason}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, loaded.to("cuda" if cuda else "cpu").eval()
+
+
+def _merged(model: Any, adapter: Weights, cache_dir: Path | None) -> Any:
+    """With the adapter's weights added to the model's own: it costs nothing per token."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ConfigurationError(f"Adapters need the extra torch: {INSTALL}.") from error
+    attached: Any = PeftModel.from_pretrained(
+        model, adapter.place, revision=adapter.commit, cache_dir=cache_dir
+    )
+    return attached.merge_and_unload()
+
+
+def _special_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """Those that are special, and those that look it: a template may use them all the same."""
+    added = tokenizer.added_tokens_decoder.values()
+    marked = {str(one) for one in added if one.special or re.fullmatch(r"[<\[].*[>\]]", str(one))}
+    found = marked | {str(one) for one in tokenizer.all_special_tokens}
+    return tuple(sorted(one for one in found if len(one) > 1 and not one.isspace()))
+
+
+def _context(config: Any, tokenizer: Any) -> int:
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    limits = [getattr(text, "max_position_embeddings", None), tokenizer.model_max_length]
+    given = [int(one) for one in limits if one and one < 10**7]  # tokenizers say 10**30 for none
+    return min(given, default=USUAL_CONTEXT)
+
+
+def _accepted(turns: list[dict[str, str]], tokenizer: Any) -> list[dict[str, str]]:
+    """Turns as the template takes them: some know no system turn, so that it leads the first."""
+    from jinja2 import TemplateError
+
+    try:
+        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except TemplateError:
+        system, first, *rest = turns
+        joined = {"role": "user", "content": f"{system['content']}\n\n{first['content']}"}
+        return [joined, *rest]
+    return turns

@@ -1,0 +1,135 @@
+"""A real endpoint of OpenAI's protocol: a language model by transformers behind FastAPI, over HTTP,
+with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import uvicorn
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Send
+
+from rag_service.generate.transformers_writer import TransformersWriter
+from rag_service.generate.writer import Message
+
+MODEL = "tiny"
+
+
+@dataclass
+class Endpoint:
+    """`faults` are spent one a request: a status, "hang" (no answer), "drop" (the connection ends
+    after half the answer), "break" (before any text), "babble" (text without end)."""
+
+    writer: TransformersWriter
+    key: str | None = None
+    faults: deque[int | str] = field(default_factory=deque)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    left: threading.Event = field(default_factory=threading.Event)
+    """A reader went before the end."""
+    address: str = ""
+
+    @property
+    def spec(self) -> str:
+        return f"openai:{self.address}/v1#{MODEL}"
+
+
+class _Stream(StreamingResponse):
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(cast(AsyncGenerator[bytes, None], self.body_iterator)):
+            await super().stream_response(send)
+
+
+def _app(endpoint: Endpoint) -> FastAPI:
+    app = FastAPI()
+
+    def refused(request: Request) -> Response | None:
+        if endpoint.key and request.headers.get("authorization") != f"Bearer {endpoint.key}":
+            return _error(401, "invalid key")
+        return None
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> Response:
+        found = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0}]}
+        return refused(request) or JSONResponse(found)
+
+    @app.post("/v1/chat/completions")
+    async def complete(request: Request) -> Response:
+        if (refusal := refused(request)) is not None:
+            return refusal
+        body = await request.json()
+        endpoint.asked.append(body)
+        fault = endpoint.faults.popleft() if endpoint.faults else None
+        if isinstance(fault, int):
+            return _error(fault, "on demand")
+        if fault == "hang":
+            await asyncio.sleep(30)
+        messages = [Message(one["role"], one["content"]) for one in body["messages"]]
+        return _Stream(_chunks(endpoint, messages, fault), media_type="text/event-stream")
+
+    return app
+
+
+async def _chunks(
+    endpoint: Endpoint, messages: list[Message], fault: str | None
+) -> AsyncGenerator[bytes, None]:
+    yield _chunk({"role": "assistant", "content": ""})
+    if fault == "break":
+        raise ConnectionAbortedError
+    told = 0
+    try:
+        while fault == "babble":
+            yield _chunk({"content": "On and on. "})
+            await asyncio.sleep(0.001)
+        async with aclosing(endpoint.writer.write(messages)) as pieces:
+            async for piece in pieces:
+                yield _chunk({"content": piece})
+                told += 1
+                if fault == "drop" and told == 12:
+                    raise ConnectionAbortedError
+    except (asyncio.CancelledError, GeneratorExit):
+        endpoint.left.set()
+        raise
+    yield _chunk({}, "stop")
+    yield b"data: [DONE]\n\n"
+
+
+def _chunk(delta: dict[str, str], reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    found = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
+    return b"data: " + json.dumps(found | {"choices": [choice]}).encode() + b"\n\n"
+
+
+def _error(status: int, message: str) -> Response:
+    headers = {"Retry-After": "0"} if status in (429, 503) else {}
+    return JSONResponse({"error": {"message": message, "type": "error"}}, status, headers)
+
+
+@contextmanager
+def running(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """On a free port."""
+    config = uvicorn.Config(
+        _app(endpoint), host="127.0.0.1", port=0, log_level="critical", ws="none",
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the endpoint did not start"
+            time.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        endpoint.address = f"http://127.0.0.1:{port}"
+        yield endpoint
+    finally:
+        server.should_exit = True
+        thread.join()
