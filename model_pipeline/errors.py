@@ -8,6 +8,7 @@ PromptlyError
 ├── NotFound                404  no such thing, or none that the asker may see
 ├── Conflict                409  it stands against what is stored
 │   └── EmbedderMismatch    409  vectors of another embedder are in the store
+├── TooManyRequests         429  more than the asker's share
 ├── UnreadableDocument      422  a file that its reader cannot read
 ├── ConfigurationError      500  a setting or the installation is wrong
 └── Unavailable             503  a service that is needed does not answer; try again
@@ -66,6 +67,17 @@ class Conflict(PromptlyError):
 
 class EmbedderMismatch(Conflict):
     title = "Another embedder made the stored vectors"
+
+
+class TooManyRequests(PromptlyError):
+    """`retry_after_s`: seconds after which trying again makes sense."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UnreadableDocument(PromptlyError):

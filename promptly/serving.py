@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +16,12 @@ from model_pipeline.domain import Caller
 from model_pipeline.errors import PromptlyError
 from model_pipeline.in_use import InUse
 from model_pipeline.store.collections import PgCollections
-from model_pipeline.store.connect import open_async_pool, open_pool
+from model_pipeline.store.connect import (
+    ONLINE_POOL_TIMEOUT_S,
+    STATEMENT_TIMEOUT_S,
+    open_async_pool,
+    open_pool,
+)
 from model_pipeline.store.keys import KeyCheck
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
@@ -27,9 +32,11 @@ from promptly.generators import generators
 from promptly.settings import Settings
 from rag_service.answer import Answerer
 from rag_service.answer_cache import CachedAnswerer, Remembering
+from rag_service.api.limits import Drain, Limits
+from rag_service.api.metrics import Metrics
 from rag_service.api.services import (
     IngestReport,
-    Limits,
+    MetricsAccess,
     Services,
     Upload,
     without_accounts,
@@ -39,6 +46,10 @@ from rag_service.retrieve import Retriever
 
 log = structlog.get_logger()
 FOLLOW_EVERY_S = 3.0
+SAMPLE_EVERY_S = 15.0
+STATES = ("waiting", "running", "dead")
+DEFAULT_RATE_PER_MINUTE = 600
+DEFAULT_CONCURRENCY_PER_CALLER = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,8 @@ class Answering:
     key_check: KeyCheck
     executor: Executor
     """Where the embedders run."""
+    release_id: Callable[[], str]
+    pool_stats: Callable[[], dict[str, int]]
 
 
 @asynccontextmanager
@@ -65,7 +78,9 @@ async def answering(
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor:
         async with (
             generators(settings, executor) as generator_for,
-            open_async_pool(conninfo, min_size=1, max_size=settings.pool_size) as pool,
+            open_async_pool(
+                conninfo, min_size=1, max_size=settings.pool_size, **online(settings)
+            ) as pool,
         ):
 
             def acting_for(
@@ -97,19 +112,24 @@ async def answering(
                 acting_for,
                 KeyCheck(pool),
                 executor,
+                lambda: f"{generator_for(embedders.current).name}/{embedders.current.name}",
+                pool.get_stats,
             )
 
 
 @asynccontextmanager
-async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]:
-    """Everything the HTTP API needs, open for as long as it serves."""
-    with open_pool(conninfo, min_size=1, max_size=4) as pool:
+async def services(
+    settings: Settings, conninfo: str, drain: Drain | None = None
+) -> AsyncIterator[Services]:
+    """Everything the HTTP API needs, open for as long as it serves. `drain` is begun by whoever
+    stops it."""
+    with open_pool(conninfo, min_size=1, max_size=4, **online(settings)) as pool:
         async with answering(settings, conninfo, PgStore(pool)) as parts:
-            limits = Limits(
-                upload_bytes=settings.upload_bytes,
-                request_timeout_s=settings.request_timeout_s,
-                allowed_hosts=settings.allowed_hosts,
-            )
+            limits, metrics_access = _limits(settings), _metrics_access(settings)
+            drained = drain or Drain()
+            metrics = Metrics()
+            metrics.watch_pool("search", parts.pool_stats)
+            metrics.watch_pool("store", pool.get_stats)
             authenticate = (
                 token_access(settings, parts.key_check)
                 if settings.has_accounts
@@ -132,14 +152,63 @@ async def services(settings: Settings, conninfo: str) -> AsyncIterator[Services]
                     limits=limits,
                     authenticate=authenticate,
                     anonymous=caller is not None and caller.role == "anon",
+                    metrics=metrics,
+                    metrics_access=metrics_access,
+                    drain=drained,
                     bound_to=bound_to,
                 )
 
-            following = asyncio.create_task(_follow_switches(parts.embedders))
+            beside = [_follow_switches(parts.embedders), metrics.watch_event_loop()]
+            if metrics_access != MetricsAccess():
+                beside.append(_sample(metrics, parts, PgSources(PgStore(pool))))
+            tasks = [asyncio.create_task(one) for one in beside]
             try:
                 yield bound_to(None)
             finally:
-                following.cancel()
+                for task in tasks:
+                    task.cancel()
+
+
+def online(settings: Settings) -> dict[str, float]:
+    """For the pools of a service that people wait for: a statement has no longer than a request,
+    so that it ends at the database too, whatever becomes of this process."""
+    timeout_s = min(float(STATEMENT_TIMEOUT_S), settings.request_timeout_s)
+    return {"timeout_s": ONLINE_POOL_TIMEOUT_S, "statement_timeout_s": timeout_s}
+
+
+def _limits(settings: Settings) -> Limits:
+    rate, at_once = settings.rate_per_minute, settings.concurrency_per_caller
+    if settings.has_accounts:
+        rate = DEFAULT_RATE_PER_MINUTE if rate is None else rate
+        at_once = DEFAULT_CONCURRENCY_PER_CALLER if at_once is None else at_once
+    elsewhere = settings.generator.startswith("openai")
+    return Limits(
+        upload_bytes=settings.upload_bytes,
+        request_timeout_s=settings.request_timeout_s,
+        allowed_hosts=settings.allowed_hosts,
+        concurrency=settings.concurrency,
+        searches_at_once=settings.pool_size,
+        answers_at_once=settings.answers_at_once or (64 if elsewhere else 8),
+        rate_per_minute=rate or None,
+        concurrency_per_caller=at_once or None,
+    )
+
+
+def _metrics_access(settings: Settings) -> MetricsAccess:
+    token = settings.metrics_token
+    return MetricsAccess(
+        token=token.get_secret_value() if token else None, everybody=not settings.has_accounts
+    )
+
+
+async def _sample(metrics: Metrics, parts: Answering, sources: PgSources) -> None:
+    """What a scrape should not have to ask the database for."""
+    while True:
+        metrics.released(parts.release_id())
+        with suppress(PromptlyError):  # the database is away: the next sample tells
+            found = await asyncio.to_thread(sources.job_counts, collection=None)
+            metrics.jobs({state: sum(getattr(one, state) for one in found) for state in STATES})
+        await asyncio.sleep(SAMPLE_EVERY_S)
 
 
 async def _follow_switches(embedders: InUse) -> None:

@@ -95,6 +95,27 @@ class Settings(BaseSettings):
     it listens on this machine alone."""
     request_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     upload_bytes: Annotated[int, Field(gt=0)] = 50_000_000
+    rate_per_minute: Annotated[int | None, Field(ge=0)] = None
+    """Units for each caller: a search is 1, an answer 5, an upload 10. Unset, 600 with accounts and
+    no limit without; 0 is no limit."""
+    concurrency: Annotated[int, Field(ge=1)] = 200
+    concurrency_per_caller: Annotated[int | None, Field(ge=0)] = None
+    """Unset, 20 with accounts and no limit without; 0 is no limit."""
+    answers_at_once: Annotated[int | None, Field(ge=1)] = None
+    """Unset, 8 where this machine generates them, 64 where another does."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Whose X-Forwarded-For is believed: addresses or networks."""
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """How long requests under way have to finish when the service is stopped."""
+    drain_notice_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """How long before that /readyz says so, while new requests are still answered."""
+    metrics_token: SecretStr | None = None
+    """With it /metrics is read from elsewhere than an unguarded service's own machine."""
+    otlp_endpoint: Annotated[str | None, Field(validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")] = (
+        None
+    )
+    """Where traces go, by OTLP over HTTP; unset, there are none."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
 
     @property
@@ -132,7 +153,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        if not name.startswith("SUPABASE_"):
+        if not name.startswith(("SUPABASE_", "OTEL_")):
             name = f"PROMPTLY_{name}"
         raise ConfigurationError(
             f"{name} is {first.get('input')!r}: {first['msg']}. Correct it or unset it."

@@ -22,6 +22,7 @@ from model_pipeline.domain import (
 )
 from rag_service.generate.extractive import declined
 from rag_service.retrieve import Retriever, cleaned
+from rag_service.spans import begin
 from rag_service.verify import Verifier
 
 # A follow-up leans on what was said before: it is short, or begins with what points back.
@@ -102,18 +103,24 @@ class Answerer:
         gave_up = True
         verifying = 0.0
         generating = time.perf_counter()
-        # Closed with this: a model stops writing as soon as the reader has left.
-        async with aclosing(self._drafts(asked, found, history)) as drafts:
-            async for draft in drafts:
-                checking = time.perf_counter()
-                text = verifier.check(draft)
-                verifying += time.perf_counter() - checking
-                gave_up = draft.declined
-                fallback = fallback or draft.fallback
-                written.add(text, unsupported=draft.unsupported)
-                # Until the first quote stands nothing is shown: it might have to be taken back.
-                if (gave_up or verifier.citations) and (fresh := written.unsent()):
-                    yield Delta(fresh)
+        generation = begin("generate")
+        try:
+            # Closed with this: a model stops writing as soon as the reader has left.
+            async with aclosing(self._drafts(asked, found, history)) as drafts:
+                async for draft in drafts:
+                    checking = time.perf_counter()
+                    text = verifier.check(draft)
+                    verifying += time.perf_counter() - checking
+                    gave_up = draft.declined
+                    fallback = fallback or draft.fallback
+                    written.add(text, unsupported=draft.unsupported)
+                    # Until the first quote stands nothing is shown: it might be taken back.
+                    if (gave_up or verifier.citations) and (fresh := written.unsent()):
+                        yield Delta(fresh)
+        finally:
+            generation.end()
+        # Done draft by draft; told as one.
+        begin("verify", at_ns=time.time_ns() - int(verifying * 1e9)).end()
         if not gave_up and not verifier.citations:
             # Not one quote stood: what was said has no support.
             gave_up, written = True, _Written()

@@ -14,6 +14,7 @@ import numpy as np
 
 from model_pipeline.domain import Embedder, SearchMode, SearchResult
 from model_pipeline.errors import EmbedderMismatch, InvalidInput, TooLarge, Unavailable
+from rag_service.spans import span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,17 +83,19 @@ class Retriever:
             asked = time.perf_counter()
             vector = None
             if mode != "lexical" or diversity:
-                vector = (await self._embed(embedder, [text]))[0]
+                with span("embed"):
+                    vector = (await self._embed(embedder, [text]))[0]
             spent += time.perf_counter() - asked
-            return vector, await self._store.search(
-                text=text,
-                vector=vector,
-                k=min(MAX_K, 3 * k) if diversity else k,
-                mode=mode,
-                collection=collection,
-                filter=filter,
-                embedder=embedder.name,
-            )
+            with span("retrieve", **{"db.system.name": "postgresql"}):
+                return vector, await self._store.search(
+                    text=text,
+                    vector=vector,
+                    k=min(MAX_K, 3 * k) if diversity else k,
+                    mode=mode,
+                    collection=collection,
+                    filter=filter,
+                    embedder=embedder.name,
+                )
 
         embedder = self._embedder
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import select
 from collections.abc import AsyncIterator, Iterator
@@ -29,6 +30,9 @@ STATEMENT_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 5
 # Seconds to wait for a free connection: past that the database is gone or swamped.
 POOL_TIMEOUT_S = 5.0
+# The same where somebody waits for a reply: a database that restarts within half a second is not
+# noticed, one that is away is told before a second is over.
+ONLINE_POOL_TIMEOUT_S = 0.8
 TRANSACTION_POOLER_PORT = "6543"  # Supabase's
 # The mark that Supabase's and Prisma's URLs carry for any other; libpq does not know it.
 TRANSACTION_POOLER_MARK = re.compile(r"(?<=[?&\s])pgbouncer=true(&|\s|$)")
@@ -55,7 +59,9 @@ def for_libpq(conninfo: str) -> str:
     return TRANSACTION_POOLER_MARK.sub("", conninfo)
 
 
-def connection_arguments(conninfo: str) -> dict[str, Any]:
+def connection_arguments(
+    conninfo: str, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+) -> dict[str, Any]:
     """What every connection gets. Behind a transaction pooler neither session settings nor
     prepared statements hold: there the SQL functions' own settings must do."""
     arguments: dict[str, Any] = {
@@ -71,7 +77,7 @@ def connection_arguments(conninfo: str) -> dict[str, Any]:
         return arguments | {"prepare_threshold": None}
     options = (
         f"{given.get('options', '')} -c search_path=public,extensions "
-        f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c jit=off"
+        f"-c statement_timeout={math.ceil(statement_timeout_s * 1000)}ms -c jit=off"
     )
     return arguments | {"options": options.strip(), "prepare_threshold": 0}
 
@@ -85,14 +91,23 @@ def connect(conninfo: str) -> psycopg.Connection[Any]:
 
 @contextmanager
 def open_pool(
-    conninfo: str, *, min_size: int, max_size: int
+    conninfo: str,
+    *,
+    min_size: int,
+    max_size: int,
+    timeout_s: float = POOL_TIMEOUT_S,
+    statement_timeout_s: float = STATEMENT_TIMEOUT_S,
 ) -> Iterator[ConnectionPool[psycopg.Connection[Any]]]:
+    """`timeout_s` is how long to wait for a connection. A lost one is tried for anew until half of
+    that is over, and from then on whenever somebody asks: so the database is found as soon as it is
+    back."""
     pool = ConnectionPool(
         for_libpq(conninfo),
-        kwargs=connection_arguments(conninfo),
+        kwargs=connection_arguments(conninfo, statement_timeout_s=statement_timeout_s),
         min_size=min_size,
         max_size=max_size,
-        timeout=POOL_TIMEOUT_S,
+        timeout=timeout_s,
+        reconnect_timeout=timeout_s / 2,
         configure=register,
         check=_check,
         open=False,
@@ -107,14 +122,21 @@ def open_pool(
 
 @asynccontextmanager
 async def open_async_pool(
-    conninfo: str, *, min_size: int, max_size: int
+    conninfo: str,
+    *,
+    min_size: int,
+    max_size: int,
+    timeout_s: float = POOL_TIMEOUT_S,
+    statement_timeout_s: float = STATEMENT_TIMEOUT_S,
 ) -> AsyncIterator[AsyncConnectionPool[psycopg.AsyncConnection[Any]]]:
+    """As `open_pool`."""
     pool = AsyncConnectionPool(
         for_libpq(conninfo),
-        kwargs=connection_arguments(conninfo),
+        kwargs=connection_arguments(conninfo, statement_timeout_s=statement_timeout_s),
         min_size=min_size,
         max_size=max_size,
-        timeout=POOL_TIMEOUT_S,
+        timeout=timeout_s,
+        reconnect_timeout=timeout_s / 2,
         configure=_register_async,
         check=_check_async,
         open=False,
@@ -190,8 +212,7 @@ def _translated(error: Exception) -> PromptlyError:
             )
         case pg.QueryCanceled():
             return Unavailable(
-                f"The database took longer than {STATEMENT_TIMEOUT_S} s and was stopped: try "
-                "again, or ask for less."
+                "The database took too long and was stopped: try again, or ask for less."
             )
         case pg.UndefinedTable() | pg.UndefinedFunction() | pg.UndefinedColumn():
             return ConfigurationError(

@@ -9,11 +9,12 @@ from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from model_pipeline.domain import Turn
 from rag_service.answer import CitationsVerified, Delta, Done, Event, PassagesFound
 from rag_service.api import problems
+from rag_service.api.metrics import Metrics
 from rag_service.api.replies import encoded, reply
 from rag_service.api.schemas import (
     AnswerModel,
@@ -24,6 +25,7 @@ from rag_service.api.schemas import (
 )
 from rag_service.api.services import Services
 
+STALLED_S = 30.0  # a reader who takes no more would hold a place for ever
 STREAM_HEADERS = {"X-Accel-Buffering": "no"}  # proxies would hold the pieces back
 DESCRIPTION = """
 An answer from the documents alone. Each citation's quote was found, character for character, in the
@@ -68,17 +70,18 @@ def answer_routes(services: Services) -> APIRouter:
             "filter": body.filter,
             "history": [Turn(turn.role, turn.content) for turn in body.history],
         }
-        mine = await services.acting_for(request)
-        if not body.stream:
-            async with asyncio.timeout(limit_s):
-                return reply(from_answer(await mine.answerer.answer(body.question, **arguments)))
-        events = mine.answerer.stream(body.question, **arguments)
-        # What goes wrong before the first event is still told by the status.
         deadline = asyncio.get_running_loop().time() + limit_s
         async with asyncio.timeout_at(deadline):
+            mine = await services.acting_for(request)
+            if not body.stream:
+                answer = await mine.answerer.answer(body.question, **arguments)
+                services.metrics.answered(answer)
+                return reply(from_answer(answer))
+            # What goes wrong before the first event is still told by the status.
+            events = mine.answerer.stream(body.question, **arguments)
             first = await anext(events)
         return EventStream(
-            _encoded(first, events, deadline, problems.request_id(request)),
+            _encoded(first, events, deadline, problems.request_id(request), services.metrics),
             media_type="text/event-stream",
             headers=STREAM_HEADERS,
         )
@@ -87,11 +90,15 @@ def answer_routes(services: Services) -> APIRouter:
 
 
 class EventStream(StreamingResponse):
-    """Stops the work behind it at once when the client leaves."""
+    """Stops the work behind it at once when the client leaves, or takes nothing for a while."""
 
     async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(STALLED_S):
+                await send(message)
+
         async with aclosing(cast(AsyncGenerator[bytes, None], self.body_iterator)):
-            await super().stream_response(send)
+            await super().stream_response(send_in_time)
 
 
 async def within(
@@ -110,11 +117,17 @@ async def within(
 
 
 async def _encoded(
-    first: Event, events: AsyncIterator[Event], deadline: float, request_id: str
+    first: Event,
+    events: AsyncIterator[Event],
+    deadline: float,
+    request_id: str,
+    metrics: Metrics,
 ) -> AsyncIterator[bytes]:
     async with aclosing(within(deadline, first, events)) as timely:
         try:
             async for event in timely:
+                if isinstance(event, Done):
+                    metrics.answered(event.answer)
                 yield _event(event)
         except Exception as error:
             problem = problems.of(error, request_id)

@@ -7,11 +7,13 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from rag_service import spans
 from rag_service.api import problems
 from rag_service.api.answers import answer_routes
 from rag_service.api.collections import collection_routes
 from rag_service.api.documents import document_routes
-from rag_service.api.health import health_routes
+from rag_service.api.health import health_routes, metrics_routes
+from rag_service.api.limits import Admission
 from rag_service.api.middleware import Guard
 from rag_service.api.openai_chat import chat_routes
 from rag_service.api.openai_embeddings import embedding_routes
@@ -54,6 +56,13 @@ def create_app(services: Services) -> FastAPI:
         description=DESCRIPTION,
         version=_version(),
         responses=PROBLEMS,
+        # The spans of requests; what is measured is in Metrics.
+        telemetry={
+            "tracing": spans.are_sent(),
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+        },
     )
     parts = (
         search_routes,
@@ -65,11 +74,21 @@ def create_app(services: Services) -> FastAPI:
         embedding_routes,
         model_routes,
         health_routes,
+        metrics_routes,
     )
     for routes in parts:
         app.include_router(routes(services))
     problems.install(app)
-    app.add_middleware(Guard, limits=services.limits)
+    admission = Admission(services.limits)
+    for name, room in admission.rooms.items():
+        services.metrics.watch_room(name, room)
+    app.add_middleware(
+        Guard,
+        limits=services.limits,
+        admission=admission,
+        metrics=services.metrics,
+        drain=services.drain,
+    )
     app.add_middleware(OpenAIErrors)  # around the guard, whose problems it tells as well
     return app
 

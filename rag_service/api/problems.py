@@ -16,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from model_pipeline.errors import PromptlyError, Unavailable
+from model_pipeline.errors import PromptlyError, TooManyRequests, Unavailable
 from rag_service.api.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN_CHARACTERS = 80
+MOST_FRAMES = 30
 log = structlog.get_logger()
 
 
@@ -44,11 +45,24 @@ def of(error: Exception, request_id: str) -> dict[str, Any]:
     if isinstance(error, TimeoutError):
         detail = "The request took too long and was stopped: try again, or ask for less."
         return body(503, "Temporarily unavailable", detail, request_id)
-    # As text: structlog would show every local variable, questions and passwords among them.
-    trace = "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
-    log.error("unexpected error", request_id=request_id, exception=trace)
+    log.error("unexpected error", request_id=request_id, exception=where(error))
     detail = f"The service failed on this request: report it with the id {request_id}."
     return body(500, "Something went wrong", detail, request_id)
+
+
+def where(error: BaseException) -> str:
+    """Of an error and its causes: their kinds, and the lines of code that they came through; not
+    what they say, which may quote a question or a document."""
+    lines: list[str] = []
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        frames = traceback.extract_tb(following.__traceback__)[-MOST_FRAMES:]
+        lines += [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        lines.append(f"{type(following).__module__}.{type(following).__qualname__}")
+        following = following.__cause__ or following.__context__
+    return "\n".join(lines)
 
 
 def encoded(problem: Mapping[str, Any]) -> bytes:
@@ -58,7 +72,7 @@ def encoded(problem: Mapping[str, Any]) -> bytes:
 
 def response(problem: Mapping[str, Any], error: Exception | None = None) -> Response:
     headers = {}
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_s)
     elif problem["status"] == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -28,6 +28,7 @@ def search_routes(services: Services) -> APIRouter:
                 filter=body.filter,
                 diversity=body.diversity,
             )
+        services.metrics.searched(result)
         return reply(from_result(result))
 
     return routes

@@ -24,9 +24,12 @@ from model_pipeline.domain import (
     Turn,
     Visibility,
 )
+from model_pipeline.errors import Unauthorized
 from model_pipeline.store.pg_store import StoredChunk
 from model_pipeline.store.sources import JobCounts, JobState, Kind, QueuedJob, Source
 from rag_service.answer import Event
+from rag_service.api.limits import Drain, Limits, Visit
+from rag_service.api.metrics import Metrics
 
 
 class Retrieving(Protocol):
@@ -133,15 +136,12 @@ class IngestReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    body_bytes: int = 1_000_000
-    upload_bytes: int = 50_000_000
-    request_timeout_s: float = 30.0
-    concurrency: int = 200
-    """Requests under way at once; more are told to come back."""
-    waiting_uploads: int = 8
-    """Ingested one at a time, each held in memory until its turn."""
-    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+class MetricsAccess:
+    """Who may read the metrics: who has the token, everybody (a service that only its own machine
+    reaches), or nobody."""
+
+    token: str | None = None
+    everybody: bool = False
 
 
 async def without_accounts(_authorization: str | None) -> Caller | None:
@@ -172,11 +172,22 @@ class Services:
     """From an Authorization header; raises Unauthorized."""
     anonymous: bool = False
     """Whether these are for anybody, where people have accounts."""
+    metrics: Metrics = field(default_factory=Metrics)
+    metrics_access: MetricsAccess = MetricsAccess()
+    drain: Drain = field(default_factory=Drain)
     bound_to: Callable[[Caller | None], Services] | None = None
     """The same services for one request, as a caller. Needed where `authenticate` finds any."""
 
     async def acting_for(self, request: Request) -> Services:
-        caller = await self.authenticate(request.headers.get("authorization"))
+        """Lets the request in, or raises TooManyRequests, Unavailable, Unauthorized."""
+        visit: Visit = request.scope["state"]["visit"]
+        await visit.enter()
+        try:
+            caller = await self.authenticate(request.headers.get("authorization"))
+        except Unauthorized:
+            visit.charge(None)  # guesses are counted too
+            raise
+        visit.charge(caller)
         if self.bound_to is None:
             assert caller is None
             return self

@@ -15,7 +15,7 @@ from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from promptly import serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
-from tests.promptly.people import SECRET, Service, tokens
+from tests.promptly.people import METRICS_TOKEN, SECRET, Service, tokens
 from tests.servers import jwks
 from tests.servers.jwks import KeyServer
 
@@ -38,7 +38,7 @@ def service(
     (home / "cache").symlink_to(embedder_cache)
     settings = Settings(
         home=home, allowed_hosts=("testserver",), supabase_jwks_url=key_server.url,
-        supabase_jwt_secret=SECRET,
+        supabase_jwt_secret=SECRET, metrics_token=METRICS_TOKEN,
     )  # type: ignore[arg-type]  # fmt: skip
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

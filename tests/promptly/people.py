@@ -24,6 +24,7 @@ from tests.servers import jwks
 from tests.servers.jwks import KeyServer
 
 SECRET = "a secret of more than thirty-two bytes"
+METRICS_TOKEN = "what only the one who scrapes has"
 PEOPLE = {name: uuid4() for name in ("other", "reader", "editor", "owner", "newcomer")}
 GOOD = ("anonymous", "other", "reader", "key", "editor", "owner")
 BAD = ("expired", "forged", "unsigned", "confused", "expired key", "revoked key", "forged key")

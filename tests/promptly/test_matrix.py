@@ -149,6 +149,8 @@ ROUTES: dict[tuple[str, str], list[Route]] = {
     ],
     ("GET", "/healthz"): [PAGE],
     ("GET", "/readyz"): [PAGE],
+    # Nobody's token of these opens it; PROMPTLY_METRICS_TOKEN does.
+    ("GET", "/metrics"): [Route(private=(401,) * 6, public=(401,) * 6)],
     ("GET", "/openapi.json"): [PAGE],
     ("GET", "/docs"): [PAGE],
     ("GET", "/docs/oauth2-redirect"): [PAGE],
