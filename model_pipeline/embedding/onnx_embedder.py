@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +18,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from model_pipeline.embedding import weights
+from model_pipeline.embedding.cache import intact, making
+from model_pipeline.embedding.kernel import Kernel, Unfit, open_kernel
 from model_pipeline.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 # Raised with every change to the graph or its quantisation that changes vectors.
 GRAPH_VERSION = 2
@@ -35,11 +37,21 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class OnnxEmbedder:
-    """Thread-safe. One text is embedded by all `threads` together, many by one thread a batch: so
-    none waits for another between two operators. Vectors of one text differ by up to about 1e-2
-    with what shares its batch, since the int8 graph scales each batch's activations together."""
+    """Thread-safe. One text is embedded by the kernel on the caller's thread where this machine can
+    have it, else by all `threads` together; many are by one thread a batch: so none waits for
+    another between two operators. Vectors of one text differ by up to about 1e-2 with what shares
+    its batch, since the int8 graph scales each batch's activations together."""
 
-    def __init__(self, graph: Path, tokenizer: Path, *, name: str, threads: int) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        tokenizer: Path,
+        *,
+        name: str,
+        threads: int,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`config` is the model's config.json, of an int8 graph that the kernel may stand for."""
         self._name = name
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
@@ -48,7 +60,12 @@ class OnnxEmbedder:
         self._cutting.no_padding()
         self._cutting.enable_truncation(MAX_TOKENS)
         self._alone = _session(graph, threads=1)
-        self._together = _session(graph, threads=threads) if threads > 1 else self._alone
+        self._kernel: Kernel | None = None
+        self._no_kernel = "the graph is not quantised"
+        if config:
+            self._open_kernel(graph, config)
+        shared = threads > 1 and not self._kernel
+        self._together = _session(graph, threads=threads) if shared else self._alone
         self._busy = Lock()
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="embed-batch")
         self._dimensions = int(self._alone.get_outputs()[0].shape[1])
@@ -68,6 +85,13 @@ class OnnxEmbedder:
     @property
     def max_tokens(self) -> int:
         return MAX_TOKENS
+
+    @property
+    def by(self) -> str:
+        """What embeds single texts, for people."""
+        if self._kernel:
+            return "questions by the kernel"
+        return f"questions by ONNX Runtime: {self._no_kernel}"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         encoded = self._cutting.encode_batch_fast([_prefix(text) for text in texts])
@@ -89,7 +113,19 @@ class OnnxEmbedder:
         )
         return [len(encoding.ids) for encoding in encoded]
 
+    def _open_kernel(self, graph: Path, config: Mapping[str, Any]) -> None:
+        def by_graph(ids: Sequence[int]) -> NDArray[np.float32]:
+            return _run(self._alone, [ids])
+
+        try:
+            self._kernel = open_kernel(graph, config, max_tokens=MAX_TOKENS, by_graph=by_graph)
+        except Unfit as why:
+            self._no_kernel = str(why)
+            logger.info("questions are embedded by ONNX Runtime: %s", why)
+
     def _embed_one(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        if self._kernel:
+            return self._kernel.encode(ids)
         # Only one at a time has all threads: two that share them would take longer than apart.
         if not self._busy.acquire(blocking=False):
             return _run(self._alone, [ids])
@@ -157,23 +193,14 @@ def open_onnx_embedder(*, cache_dir: Path, threads: int) -> OnnxEmbedder:
     tokenizer = weights.checked(folder, "tokenizer.json")
     key = f"{weights.SHA256['model.safetensors'][:8]}-v{GRAPH_VERSION}"
     graph = cache_dir / f"{weights.MODEL}-int8-{key}.onnx"
-    if not _intact(graph):
+    if not intact(graph):
         _make(folder, graph)
     name = f"onnx:{weights.MODEL}:int8:{key}"
-    return OnnxEmbedder(graph, tokenizer, name=name, threads=threads)
+    return OnnxEmbedder(graph, tokenizer, name=name, threads=threads, config=_config(folder))
 
 
-def _sum_file(graph: Path) -> Path:
-    return graph.with_suffix(".sha256")
-
-
-def _intact(graph: Path) -> bool:
-    try:
-        expected = _sum_file(graph).read_text(encoding="ascii")
-        with graph.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == expected
-    except (OSError, UnicodeDecodeError):
-        return False
+def _config(folder: Path) -> Any:
+    return json.loads(weights.checked(folder, "config.json").read_text(encoding="utf-8"))
 
 
 def _make(folder: Path, graph: Path) -> None:
@@ -185,25 +212,15 @@ def _make(folder: Path, graph: Path) -> None:
     from model_pipeline.embedding.bert_graph import build
 
     source = weights.checked(folder, "model.safetensors")
-    config = json.loads(weights.checked(folder, "config.json").read_text(encoding="utf-8"))
     try:
-        graph.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=graph.parent, prefix=".making-"))
-        try:
-            quantised = work / "int8.onnx"
+        with making(graph) as made:
             quantize_dynamic(
-                build(load_file(source), config),
-                quantised,
+                build(load_file(source), _config(folder)),
+                made,
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 extra_options={"DefaultTensorType": 1},  # onnx.TensorProto.FLOAT
             )
-            digest = hashlib.sha256(quantised.read_bytes()).hexdigest()
-            (work / "sum").write_text(digest, encoding="ascii")
-            quantised.replace(graph)
-            (work / "sum").replace(_sum_file(graph))
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise ConfigurationError(
             f"The embedder's cache {graph.parent} cannot be written ({error.strerror or error}): "
@@ -219,5 +236,5 @@ def build_fp32(path: Path) -> Any:
     from model_pipeline.embedding.bert_graph import build
 
     folder = weights.model_folder()
-    config = json.loads(weights.checked(folder, "config.json").read_text(encoding="utf-8"))
-    onnx.save(build(load_file(weights.checked(folder, "model.safetensors")), config), path)
+    full = load_file(weights.checked(folder, "model.safetensors"))
+    onnx.save(build(full, _config(folder)), path)

@@ -62,7 +62,8 @@ def _findings(settings: Settings, *, fix: bool, deep: bool) -> Iterator[Finding]
 
     def open_embedder(spec: str | None) -> str:
         opened.append(bootstrap.embedder(settings, spec or DEFAULT))
-        return opened[0].name
+        by = getattr(opened[0], "by", None)  # the ONNX one's, to be told and nothing else
+        return f"{opened[0].name}, {by}" if by else opened[0].name
 
     with bootstrap.database(settings) as conninfo:
         spec = settings.embedder or _stored_spec(conninfo)
