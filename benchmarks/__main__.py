@@ -12,9 +12,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,16 +24,15 @@ from numpy.typing import NDArray
 from benchmarks import scale, service, updates
 from benchmarks.corpora import Corpus, corpora, ndcg
 from benchmarks.peers import Peer, peer
+from benchmarks.stored import retriever
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import SearchMode
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
 from model_pipeline.ingest import Ingest
-from model_pipeline.store.connect import open_async_pool, open_pool
+from model_pipeline.store.connect import open_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
 from model_pipeline.store.pg_store import PgStore
-from model_pipeline.store.retrieval import PgRetriever
-from rag_service.retrieve import Retriever
 
 Report = Callable[[str, str], None]
 QUESTIONS = 100
@@ -100,13 +97,6 @@ def ingest(
         f"{count / ours:.0f} against {count / theirs:.0f} of langchain-postgres: "
         f"{theirs / ours:.1f} times faster",
     )
-
-
-@asynccontextmanager
-async def retriever(conninfo: str, embedder: OnnxEmbedder) -> AsyncIterator[Retriever]:
-    async with open_async_pool(conninfo, min_size=1, max_size=4) as pool:
-        with ThreadPoolExecutor(2) as executor:
-            yield Retriever(embedder, PgRetriever(pool), executor)
 
 
 def search(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -20,18 +19,11 @@ from model_pipeline.domain import (
     Span,
     Turn,
 )
+from rag_service.condense import Condense, by_rule
 from rag_service.generate.extractive import declined
 from rag_service.retrieve import Retriever, cleaned
 from rag_service.spans import begin
 from rag_service.verify import Verifier
-
-# A follow-up leans on what was said before: it is short, or begins with what points back.
-FOLLOW_UP_WORDS = 4
-POINTS_BACK = re.compile(
-    r"\s*(?:and|but|or|so|it|its|they|them|their|this|that|these|those|he|she|what about|how about|"
-    r"why|why not|what else|which one|the (?:first|second|third|last|other|same))\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +52,14 @@ Event = PassagesFound | Delta | CitationsVerified | Done
 
 
 class Answerer:
-    def __init__(self, retriever: Retriever, generator: Generator, release_id: str) -> None:
+    def __init__(
+        self,
+        retriever: Retriever,
+        generator: Generator,
+        release_id: str,
+        condense: Condense = by_rule,
+    ) -> None:
+        self._condense = condense
         self._retriever = retriever
         self._generator = generator
         self._release_id = release_id
@@ -93,8 +92,15 @@ class Answerer:
     ) -> AsyncGenerator[Event]:
         """PassagesFound, Deltas, CitationsVerified, Done. What a delta cites is verified."""
         started = time.perf_counter()
-        asked = standalone(cleaned(question), history)
-        found = await self._retriever.retrieve(asked, k=k, collection=collection, filter=filter)
+        asked = await self._condense(cleaned(question), history)
+        found = await self._retriever.retrieve(
+            asked.question,
+            k=k,
+            collection=collection,
+            filter=filter,
+            words=asked.words,
+            context=asked.context,
+        )
         yield PassagesFound(found.passages, found.complete, found.scope)
 
         verifier = Verifier(found.passages)
@@ -106,7 +112,7 @@ class Answerer:
         generation = begin("generate")
         try:
             # Closed with this: a model stops writing as soon as the reader has left.
-            async with aclosing(self._drafts(asked, found, history)) as drafts:
+            async with aclosing(self._drafts(asked.text, found, history)) as drafts:
                 async for draft in drafts:
                     checking = time.perf_counter()
                     text = verifier.check(draft)
@@ -187,12 +193,3 @@ class _Written:
         fresh = self.text[self._sent :]
         self._sent = len(self.text)
         return fresh
-
-
-def standalone(question: str, history: Sequence[Turn]) -> str:
-    """A follow-up together with the question it follows; any other question as it is."""
-    before = [turn.content for turn in history if turn.role == "user"]
-    leans = len(question.split()) <= FOLLOW_UP_WORDS or POINTS_BACK.match(question)
-    if not before or not leans:
-        return question
-    return f"{before[-1][:500]} {question}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -64,11 +64,15 @@ class Retriever:
         collection: str | None = None,
         filter: Mapping[str, Any] | None = None,
         diversity: float | None = None,
+        words: Sequence[str] = (),
+        context: Sequence[tuple[str, float]] = (),
     ) -> SearchResult:
         """The k passages nearest to `query`, best first.
 
-        `diversity` in (0, 1] reorders by maximal marginal relevance. Raises InvalidInput, TooLarge,
-        NotFound for an unknown collection, StoreUnavailable.
+        `words` are looked for beside its own; `context` are texts that pull its vector, each by its
+        weight (see condense.Condensed). `diversity` in (0, 1] reorders by maximal marginal
+        relevance. Raises InvalidInput, TooLarge, NotFound for an unknown collection,
+        StoreUnavailable.
         """
         text = cleaned(query)
         if not 1 <= k <= MAX_K:
@@ -84,11 +88,14 @@ class Retriever:
             vector = None
             if mode != "lexical" or diversity:
                 with span("embed"):
-                    vector = (await self._embed(embedder, [text]))[0]
+                    vector = pulled(
+                        await self._embed(embedder, [text, *(near for near, _ in context)]),
+                        [weight for _, weight in context],
+                    )
             spent += time.perf_counter() - asked
             with span("retrieve", **{"db.system.name": "postgresql"}):
                 return vector, await self._store.search(
-                    text=text,
+                    text=" ".join((text, *words)),
                     vector=vector,
                     k=min(MAX_K, 3 * k) if diversity else k,
                     mode=mode,
@@ -132,6 +139,14 @@ def cleaned(query: str) -> str:
     if not text:
         raise InvalidInput("The question is empty: ask something.")
     return text
+
+
+def pulled(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[np.float32]:
+    """The first row plus each other by its weight, [d], of unit length; `vectors` are [n, d]."""
+    if not weights:
+        return np.asarray(vectors[0])
+    together = vectors[0] + np.asarray(weights, dtype=np.float32) @ vectors[1:]
+    return np.asarray(together / np.linalg.norm(together), dtype=np.float32)
 
 
 def maximal_marginal_relevance(

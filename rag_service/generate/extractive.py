@@ -1,8 +1,9 @@
 """The generator that needs no model to download: the sentences that answer, quoted.
 
 A sentence counts by how near the embedder finds it to the question, by how much of the question's
-rare words it holds, and by the rank of its passage. The best few are shown in reading order. Where
-none is good enough, the answer is that the documents do not say.
+rare words it holds, and by how far its passage is trusted to answer; beside the best passage only
+trusted ones are cited. The best few sentences are shown in reading order. Where nothing supports an
+answer, it is that the documents do not say.
 """
 
 from __future__ import annotations
@@ -21,24 +22,25 @@ from numpy.typing import NDArray
 
 from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn
 from rag_service.generate.sentences import Sentence, sentences
+from rag_service.generate.trust import SUPPORT, TRUSTED, evidence, found, support, trust
 
 MAX_SENTENCES = 3
 MAX_WORDS = 90
-MAX_CANDIDATES = 20
+# Only so many sentences are embedded: with more, answering would take longer than searching, and
+# cites no better. They are chosen by their words and by what the search says for their passages.
+MAX_CANDIDATES = 3
+FOUND_WEIGHT = 0.6
 MAX_LIST_ITEMS = 8
 # A sentence must be this near the best one to stand beside it.
 NEAR_BEST = 0.83
 # What is said twice is said once.
 SAME = 0.85
 LEXICAL_WEIGHT = 0.35
-RANK_WEIGHT = 0.2
+TRUST_WEIGHT = 0.5
 DEFINITION_WEIGHT = 0.25
 ASKS_WHAT_IS = re.compile(
     r"\s*what(?: is|'s| are)\s+(?:an?|the)?\s*(?P<term>[\w .-]{2,40}?)\s*\?*\s*$", re.IGNORECASE
 )
-# Support below this is no support. Calibrated: docs/how-it-works.md says how.
-SUPPORT = 0.46
-COVERAGE_SHARE = 0.3
 
 STOPWORDS = frozenset(
     """
@@ -77,10 +79,22 @@ class _Candidate:
     text: str  # as it is shown
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The sentences that may be shown, [n]: `of` is the index of each one's passage, `nearness` its
+    cosine with the question, `coverage` its share of the question's words."""
+
+    candidates: list[_Candidate]
+    of: NDArray[np.intp]
+    nearness: NDArray[np.float32]
+    coverage: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+
+
 class Extractive:
     """`executor` bounds how many answers are computed at once, off the event loop."""
 
-    name = "extractive-1"
+    name = "extractive-2"
 
     def __init__(self, embedder: Embedder, executor: Executor | None = None) -> None:
         self._embedder = embedder
@@ -97,31 +111,45 @@ class Extractive:
     def drafts(self, question: str, passages: Sequence[Passage]) -> list[Draft]:
         """The answer, sentence by sentence; one declined draft where nothing supports one."""
         parts = [sentences(passage.content) for passage in passages]
+        weighed = self.weigh(question, passages, parts)
+        if weighed is None or support(passages, weighed.nearness, weighed.coverage) < SUPPORT:
+            return [declined(passages)]
+        of = weighed.of
+        trusted = trust(evidence(passages, of, weighed.nearness, weighed.coverage))[of]
+        scores = weighed.nearness + LEXICAL_WEIGHT * weighed.coverage + TRUST_WEIGHT * trusted
+        if asked := ASKS_WHAT_IS.match(question):
+            defining = [_defines(asked["term"], one.text) for one in weighed.candidates]
+            scores = scores + DEFINITION_WEIGHT * np.array(defining)
+        scores = np.where(trusted >= min(TRUSTED, trusted.max()), scores, -np.inf)
+        return _drafts(_choose(weighed.candidates, scores, weighed.vectors), passages, parts)
+
+    def weigh(
+        self, question: str, passages: Sequence[Passage], parts: Sequence[Sequence[Sentence]]
+    ) -> Weighed | None:
+        """None where no sentence can be shown; `parts` are the sentences of each passage."""
         candidates = _candidates(question, passages, parts)
         if not candidates:
-            return [declined(passages)]
+            return None
         terms = _terms(question)
-        weights = _idf(terms, [_stems(candidate.text) for candidate in candidates])
-        coverage = np.array([_coverage(candidate, passages, weights) for candidate in candidates])
+        stems = [_stems(candidate.text) for candidate in candidates]
+        above = [_stems(" ".join((one.title, *one.heading_path))) for one in passages]
+        weights = _idf(terms, stems)
+        coverage = np.array(
+            [
+                _coverage(own, above[candidate.passage], weights)
+                for own, candidate in zip(stems, candidates, strict=True)
+            ]
+        )
+        of = np.array([candidate.passage for candidate in candidates])
         if len(candidates) > MAX_CANDIDATES:
-            ranks = np.array([candidate.passage for candidate in candidates])
-            keep = np.sort(np.argsort(-(coverage - 0.05 * ranks), kind="stable")[:MAX_CANDIDATES])
+            promise = coverage + FOUND_WEIGHT * trust(found(passages))[of]
+            keep = np.sort(np.argsort(-promise, kind="stable")[:MAX_CANDIDATES])
             candidates = [candidates[index] for index in keep]
-            coverage = coverage[keep]
+            coverage, of = coverage[keep], of[keep]
         vectors = self._embedder.embed(
             [question, *(_in_context(candidate, passages) for candidate in candidates)]
         )
-        nearness = vectors[1:] @ vectors[0]
-        support = float(((1 - COVERAGE_SHARE) * nearness + COVERAGE_SHARE * coverage).max())
-        if support < SUPPORT:
-            return [declined(passages)]
-        rank = np.array([1 / (1 + candidate.passage) for candidate in candidates])
-        scores = nearness + LEXICAL_WEIGHT * coverage + RANK_WEIGHT * rank
-        if asked := ASKS_WHAT_IS.match(question):
-            defining = [_defines(asked["term"], candidate.text) for candidate in candidates]
-            scores = scores + DEFINITION_WEIGHT * np.array(defining)
-        chosen = _choose(candidates, scores, vectors[1:])
-        return _drafts(chosen, passages, parts)
+        return Weighed(candidates, of, vectors[1:] @ vectors[0], coverage, vectors[1:])
 
 
 def declined(passages: Sequence[Passage]) -> Draft:
@@ -145,7 +173,7 @@ def _candidates(
     question: str, passages: Sequence[Passage], parts: Sequence[Sequence[Sentence]]
 ) -> list[_Candidate]:
     code = ASKS_FOR_CODE.search(question) is not None
-    found, seen = [], set()
+    chosen, seen = [], set()
     for rank, (passage, pieces) in enumerate(zip(passages, parts, strict=True)):
         for index, piece in enumerate(pieces):
             if piece.kind in ("heading", "table") or (piece.kind == "code" and not code):
@@ -157,8 +185,8 @@ def _candidates(
             if not _stands_alone(text, pieces, index):
                 continue
             seen.add(text)
-            found.append(_Candidate(rank, index, piece.start, piece.end, piece.kind, text))
-    return found
+            chosen.append(_Candidate(rank, index, piece.start, piece.end, piece.kind, text))
+    return chosen
 
 
 def _stands_alone(text: str, pieces: Sequence[Sentence], index: int) -> bool:
@@ -208,16 +236,12 @@ def _idf(terms: set[str], texts: Sequence[set[str]]) -> dict[str, float]:
     return {term: math.log(1 + len(texts) / (1 + counts[term])) for term in terms}
 
 
-def _coverage(
-    candidate: _Candidate, passages: Sequence[Passage], weights: dict[str, float]
-) -> float:
-    """The share of the question's weight that the sentence holds; its heading counts half."""
+def _coverage(own: set[str], above: set[str], weights: dict[str, float]) -> float:
+    """The share of the question's weight that a sentence's own words hold; those of the headings
+    above it count half."""
     total = sum(weights.values())
     if not total:
         return 0.0
-    own = _stems(candidate.text)
-    passage = passages[candidate.passage]
-    above = _stems(" ".join((passage.title, *passage.heading_path)))
     held = sum(
         weight * (1.0 if term in own else 0.5 if term in above else 0.0)
         for term, weight in weights.items()

@@ -21,6 +21,12 @@ CODE_MARKS = re.compile(
 )
 
 
+# A sentence of more words than this is none: a table or a list that lost its structure.
+LONG = 60
+# There it ends with its line, or where a point has no space behind it.
+LOST = re.compile(r"\n+|(?<=[a-z)][.!?])(?=[A-Z][a-z])")
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """[start, end) in the passage's content."""
@@ -36,7 +42,9 @@ def sentences(content: str) -> list[Sentence]:
     for start, end, kind in _blocks(content):
         if kind == "text":
             for a, b in _split(content[start:end]):
-                found.append(Sentence(*_trimmed(content, start + a, start + b), "text"))
+                for c, d in _apart(content[start + a : start + b]):
+                    place = _trimmed(content, start + a + c, start + a + d)
+                    found.append(Sentence(*place, "text"))
         else:
             found.append(Sentence(*_trimmed(content, start, end), kind))
     return [sentence for sentence in found if sentence.end > sentence.start]
@@ -52,6 +60,16 @@ def _split(text: str) -> Iterator[tuple[int, int]]:
             start = end
     if start < len(text):
         yield start, len(text)
+
+
+def _apart(sentence: str) -> Iterator[tuple[int, int]]:
+    """Spans of what a sentence that is too long to be one is made of; else its own."""
+    start = 0
+    if len(sentence.split()) > LONG:
+        for gap in LOST.finditer(sentence):
+            yield start, gap.end()
+            start = gap.end()
+    yield start, len(sentence)
 
 
 def _trimmed(content: str, start: int, end: int) -> tuple[int, int]:

@@ -22,7 +22,6 @@ from rag_service.answer import (
     Delta,
     Done,
     PassagesFound,
-    standalone,
 )
 from rag_service.generate.extractive import Extractive, shown
 from rag_service.generate.sentences import sentences
@@ -283,12 +282,23 @@ def test_a_question_is_cleaned_and_bounded() -> None:
         cleaned("x" * (MAX_QUESTION + 1))
 
 
-def test_a_follow_up_takes_its_question_along() -> None:
-    history = [Turn("user", "How do I return a tent?"), Turn("assistant", "Within 30 days.")]
-    assert standalone("And a rope?", history) == "How do I return a tent? And a rope?"
-    full = "Which payment methods does the shop accept?"
-    assert standalone(full, history) == full
-    assert standalone("And a rope?", []) == "And a rope?"
+def test_a_follow_up_is_searched_with_its_conversation(
+    embedder: OnnxEmbedder, executor: ThreadPoolExecutor
+) -> None:
+    store = FakeStore([passage(HOURS), passage(RETURNS)])
+    asked = Answerer(Retriever(embedder, store, executor), Extractive(embedder), "release")
+    history = [Turn("user", "How do I return a tent?"), Turn("assistant", "With its receipt.")]
+    question = "And within how many days?"
+    asyncio.run(asked.answer(question, history=history))
+    asyncio.run(asked.answer(question))
+    (follow_up, alone), texts = store.asked, [question, history[0].content]
+    assert alone["text"] == question
+    assert follow_up["text"] == f"{question} return tent"
+    vectors = embedder.embed(texts)
+    pulled, own = follow_up["vector"], alone["vector"]
+    assert np.linalg.norm(pulled) == pytest.approx(1, abs=1e-5)
+    assert pulled @ vectors[1] > own @ vectors[1] + 0.1
+    assert pulled @ own > pulled @ vectors[1]  # the question leads
 
 
 def test_diversity_prefers_what_was_not_said() -> None:

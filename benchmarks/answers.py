@@ -1,0 +1,171 @@
+"""`python -m benchmarks.answers`: what extractive answers cite, when they decline, what they take.
+
+The real pipeline (condense, search, generate, verify) on two ingested collections. What it goes by
+(rag_service/generate/trust.py) is fitted on half 0 of the questions; half 1 is held out.
+`--fit` prints those numbers anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import fit
+from benchmarks.corpora import Corpus, corpora
+from benchmarks.stored import retriever, store
+from benchmarks.turns import Task, half, tasks
+from model_pipeline.domain import Answer
+from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
+from model_pipeline.store.embedded import embedded_postgres
+from rag_service.answer import Answerer
+from rag_service.generate.extractive import Extractive
+from rag_service.retrieve import Retriever
+
+PASSAGES = 5
+BLOCK = 25
+PAUSE_S = 0.2
+
+
+@dataclass(frozen=True)
+class Cited:
+    """Of answers that were not declined: how many citations each has, how many of them point to a
+    correct passage, and whether every quote stands where it is said to."""
+
+    citations: Sequence[int]
+    correct: Sequence[int]
+    verified: bool
+
+    @property
+    def answers(self) -> float:
+        """The share that cites a correct passage."""
+        return statistics.mean(count > 0 for count in self.correct)
+
+    @property
+    def precision(self) -> float:
+        """The share of all citations that are correct."""
+        return sum(self.correct) / sum(self.citations)
+
+
+def cited(answers: Iterable[Answer], relevant: Iterable[dict[str, int]]) -> Cited:
+    citations, correct, verified = [], [], True
+    for answer, right in zip(answers, relevant, strict=True):
+        if answer.declined:
+            continue
+        citations.append(len(answer.citations))
+        correct.append(sum(citation.source in right for citation in answer.citations))
+        contents = {passage.chunk_id: passage for passage in answer.passages}
+        for citation in answer.citations:
+            passage = contents[citation.chunk_id]
+            place = slice(citation.start - passage.start, citation.end - passage.start)
+            verified = verified and passage.content[place] == citation.quote
+    return Cited(citations, correct, verified)
+
+
+async def answered(answerer: Answerer, corpus: Corpus, asked: Sequence[Task]) -> list[Answer]:
+    return [
+        await answerer.answer(
+            task.question, k=PASSAGES, collection=corpus.collection, history=task.history
+        )
+        for task in asked
+    ]
+
+
+def without_turns(corpus: Corpus) -> list[Task]:
+    """The questions of a collection of single ones, all of which it answers."""
+    return [Task(key, half(key), "ANSWERABLE", text, ()) for key, text in corpus.questions.items()]
+
+
+async def citing(answerer: Answerer, corpus: Corpus, asked: Sequence[Task]) -> None:
+    answers = await answered(answerer, corpus, asked)
+    for name, halves in (("all", (0, 1)), ("half 0", (0,)), ("half 1, held out", (1,))):
+        chosen = [n for n, task in enumerate(asked) if task.half in halves]
+        found = cited(
+            (answers[n] for n in chosen), (corpus.relevant[asked[n].task_id] for n in chosen)
+        )
+        print(
+            f"| {corpus.collection}, {name} | {len(found.citations)} of {len(chosen)} "
+            f"| {found.answers:.1%} | {found.precision:.1%} "
+            f"| {statistics.mean(found.citations):.2f} | {'all' if found.verified else 'NOT ALL'} |"
+        )
+
+
+async def declining(answerer: Answerer, corpus: Corpus) -> None:
+    declined: dict[tuple[str, int], list[bool]] = {}
+    asked = tasks()
+    for task, answer in zip(asked, await answered(answerer, corpus, asked), strict=True):
+        declined.setdefault((task.label, task.half), []).append(answer.declined)
+    for number, name in enumerate(("half 0", "half 1, held out")):
+        wrongly = sum(declined["ANSWERABLE", number])
+        rightly = sum(declined["UNANSWERABLE", number])
+        shares = [
+            f"{sum(declined[label, number])} of {len(declined[label, number])}"
+            for label in ("UNANSWERABLE", "ANSWERABLE", "PARTIAL", "UNDERSPECIFIED")
+        ]
+        print(
+            f"| {name} | {rightly / (rightly + wrongly):.2f} "
+            f"| {statistics.mean(declined['UNANSWERABLE', number]):.2f} | {' | '.join(shares)} |"
+        )
+
+
+async def timed(ours: Retriever, answerer: Answerer, corpus: Corpus) -> None:
+    """In blocks, in turns: a drift of the machine's speed falls on both."""
+    times: tuple[list[float], list[float]] = ([], [])
+    asked = list(corpus.questions.values())
+    for first in range(0, len(asked), BLOCK):
+        block = asked[first : first + BLOCK]
+        for side in (0, 1):
+            await asyncio.sleep(PAUSE_S)
+            for question in block[:1] + block:
+                started = time.perf_counter()
+                if side == 0:
+                    await ours.retrieve(question, collection=corpus.collection)
+                else:
+                    await answerer.answer(question, k=PASSAGES, collection=corpus.collection)
+                times[side].append(time.perf_counter() - started)
+            del times[side][-len(block) - 1]  # caches held the other side: not counted
+    search, answer = (statistics.median(side) * 1000 for side in times)
+    print(f"p50: an answer {answer:.1f} ms, a search {search:.1f} ms: {answer / search:.2f} times")
+
+
+async def measure(conninfo: str, embedder: OnnxEmbedder, found: dict[str, Corpus]) -> None:
+    docs, talks = found["anthropic_docs_qa"], found["mtrag"]
+    with ThreadPoolExecutor(2) as executor:
+        async with retriever(conninfo, embedder) as ours:
+            if "--fit" in sys.argv:
+                await fit.fit(ours, embedder, [(docs, without_turns(docs)), (talks, tasks())])
+                return
+            answerer = Answerer(ours, Extractive(embedder, executor), "benchmark")
+            print(
+                "| citations | answered | cite a correct passage | correct citations | an answer "
+                "| quotes verified |\n|---|---|---|---|---|---|"
+            )
+            await citing(answerer, docs, without_turns(docs))
+            answerable = [task for task in tasks() if task.label == "ANSWERABLE"]
+            await citing(answerer, talks, answerable)
+            print(
+                "\n| declining | precision | recall | unanswerable | answerable | partly "
+                "| underspecified |\n|---|---|---|---|---|---|---|"
+            )
+            await declining(answerer, talks)
+            print()
+            await timed(ours, answerer, docs)
+
+
+def main() -> None:
+    found = {corpus.collection: corpus for corpus in corpora()}
+    with tempfile.TemporaryDirectory() as folder:
+        embedder = open_onnx_embedder(cache_dir=Path(folder) / "cache", threads=2)
+        with embedded_postgres(Path(folder) / "postgres") as conninfo:
+            store(conninfo, embedder, list(found.values()))
+            asyncio.run(measure(conninfo, embedder, found))
+
+
+if __name__ == "__main__":
+    main()
