@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,8 @@ from model_pipeline.store.connect import (
     open_async_pool,
     open_pool,
 )
+from model_pipeline.store.history import PgHistory
+from model_pipeline.store.intake import PgIntake
 from model_pipeline.store.keys import KeyCheck
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
@@ -41,7 +43,9 @@ from rag_service.api.services import (
     Upload,
     without_accounts,
 )
+from rag_service.keep import Keeper
 from rag_service.kept_answers import KeptAnswers
+from rag_service.outbox import Outbox
 from rag_service.retrieve import Retriever
 
 log = structlog.get_logger()
@@ -123,7 +127,10 @@ async def services(
 ) -> AsyncIterator[Services]:
     """Everything the HTTP API needs, open for as long as it serves. `drain` is begun by whoever
     stops it."""
-    with open_pool(conninfo, min_size=1, max_size=4, **online(settings)) as pool:
+    with (
+        open_pool(conninfo, min_size=1, max_size=4, **online(settings)) as pool,
+        open_outbox(settings, conninfo) as outbox,
+    ):
         async with answering(settings, conninfo, PgStore(pool)) as parts:
             limits, metrics_access = _limits(settings), _metrics_access(settings)
             drained = drain or Drain()
@@ -148,6 +155,8 @@ async def services(
                     ingest=partial(_ingest_uploads, documents, parts.embedders),
                     embedder=lambda: parts.embedders.current,
                     executor=parts.executor,
+                    history=PgHistory(pool, caller),
+                    keeper=Keeper(outbox, caller),
                     ready=parts.store.ping,
                     limits=limits,
                     authenticate=authenticate,
@@ -209,6 +218,15 @@ async def _sample(metrics: Metrics, parts: Answering, sources: PgSources) -> Non
             found = await asyncio.to_thread(sources.job_counts, collection=None)
             metrics.jobs({state: sum(getattr(one, state) for one in found) for state in STATES})
         await asyncio.sleep(SAMPLE_EVERY_S)
+
+
+@contextmanager
+def open_outbox(settings: Settings, conninfo: str) -> Iterator[Outbox]:
+    with (
+        closing(PgIntake(conninfo)) as intake,
+        closing(Outbox(settings.outbox_dir, intake.take)) as it,
+    ):
+        yield it
 
 
 async def _follow_switches(embedders: InUse) -> None:

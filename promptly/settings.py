@@ -142,6 +142,10 @@ class Settings(BaseSettings):
         return self.home / "cache"
 
     @property
+    def outbox_dir(self) -> Path:
+        return self.home / "outbox"
+
+    @property
     def reports_dir(self) -> Path:
         return self.home / "reports"
 

@@ -25,7 +25,7 @@ from model_pipeline.store.connect import connection_arguments, translate_errors
 from model_pipeline.store.embedders import note, stored_embedders
 from model_pipeline.store.pg_store import CHUNK_COLUMNS
 
-FORMAT = b"promptly-dump 2\n"
+FORMAT = b"promptly-dump 3\n"
 COLUMNS = {
     "collections": "collection_id, name, created_at, owner_id, visibility",
     "members": "collection_id, user_id, role, created_at",
@@ -33,8 +33,9 @@ COLUMNS = {
     "documents": "document_id, collection_id, source, title, content, metadata, content_hash, "
     "origin, chunk_count, created_at, updated_at",
     "chunks": ", ".join(("chunk_id", *CHUNK_COLUMNS)),
-    "answers": "answer_id, user_id, question, answer, declined, citations, release_id, collection, "
-    "created_at",
+    "conversations": "conversation_id, user_id, title, created_at, updated_at, deleted_at",
+    "answers": "answer_id, user_id, conversation_id, question, answer, declined, citations, "
+    "release_id, collection, timings_ms, feedback_times, created_at",
     "feedback": "feedback_id, answer_id, user_id, rating, comment, corrected_answer, harm, "
     "created_at, updated_at",
 }

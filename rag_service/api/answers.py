@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, cast
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Send
 
-from model_pipeline.domain import Turn
+from model_pipeline.domain import Answer, Turn
 from rag_service.answer import CitationsVerified, Delta, Done, Event, PassagesFound
 from rag_service.api import problems
-from rag_service.api.metrics import Metrics
 from rag_service.api.replies import encoded, reply
 from rag_service.api.schemas import (
     AnswerModel,
@@ -30,6 +30,9 @@ STREAM_HEADERS = {"X-Accel-Buffering": "no"}  # proxies would hold the pieces ba
 DESCRIPTION = """
 An answer from the documents alone. Each citation's quote was found, character for character, in the
 passage it names; where nothing supports an answer, `declined` is true.
+
+It is kept in your history, in a conversation: `conversation_id` goes on with one, and is made where
+there is none. Of who is not signed in where others are nothing is kept.
 
 With `stream: true` the reply is `text/event-stream`, with the events `passages` (`{"passages",
 "complete"}`), `delta` (`{"text"}`), `citations` (`{"citations"}`), `done` (the whole answer, as
@@ -70,23 +73,37 @@ def answer_routes(services: Services) -> APIRouter:
             "filter": body.filter,
             "history": [Turn(turn.role, turn.content) for turn in body.history],
         }
+        conversation_id = body.conversation_id or uuid4()
+
+        async def keep(answer: Answer) -> dict[str, Any]:
+            services.metrics.answered(answer)
+            await mine.keeper.keep(
+                body.question,
+                answer,
+                collection=body.collection,
+                conversation_id=conversation_id,
+            )
+            return from_answer(answer, conversation_id)
+
         deadline = asyncio.get_running_loop().time() + limit_s
         async with asyncio.timeout_at(deadline):
             mine = await services.acting_for(request)
             if not body.stream:
-                answer = await mine.answerer.answer(body.question, **arguments)
-                services.metrics.answered(answer)
-                return reply(from_answer(answer))
+                return reply(await keep(await mine.answerer.answer(body.question, **arguments)))
             # What goes wrong before the first event is still told by the status.
             events = mine.answerer.stream(body.question, **arguments)
             first = await anext(events)
         return EventStream(
-            _encoded(first, events, deadline, problems.request_id(request), services.metrics),
+            _encoded(first, events, keep, deadline, problems.request_id(request)),
             media_type="text/event-stream",
             headers=STREAM_HEADERS,
         )
 
     return routes
+
+
+Keep = Callable[[Answer], Awaitable[dict[str, Any]]]
+"""Keeps an answer, and gives it as it is sent."""
 
 
 class EventStream(StreamingResponse):
@@ -117,24 +134,18 @@ async def within(
 
 
 async def _encoded(
-    first: Event,
-    events: AsyncIterator[Event],
-    deadline: float,
-    request_id: str,
-    metrics: Metrics,
+    first: Event, events: AsyncIterator[Event], keep: Keep, deadline: float, request_id: str
 ) -> AsyncIterator[bytes]:
     async with aclosing(within(deadline, first, events)) as timely:
         try:
             async for event in timely:
-                if isinstance(event, Done):
-                    metrics.answered(event.answer)
-                yield _event(event)
+                yield await _event(event, keep)
         except Exception as error:
             problem = problems.of(error, request_id)
             yield b"event: error\ndata: " + problems.encoded(problem) + b"\n\n"
 
 
-def _event(event: Event) -> bytes:
+async def _event(event: Event, keep: Keep) -> bytes:
     match event:
         case PassagesFound(passages, complete, _):
             data = {"passages": [from_passage(one) for one in passages], "complete": complete}
@@ -144,7 +155,7 @@ def _event(event: Event) -> bytes:
         case CitationsVerified(citations):
             return _message(b"citations", {"citations": [from_citation(one) for one in citations]})
         case Done(answer):
-            return _message(b"done", from_answer(answer))
+            return _message(b"done", await keep(answer))
 
 
 def _message(name: bytes, data: dict[str, Any]) -> bytes:

@@ -12,7 +12,9 @@ from rag_service.api import problems
 from rag_service.api.answers import answer_routes
 from rag_service.api.collections import collection_routes
 from rag_service.api.documents import document_routes
+from rag_service.api.feedback import feedback_routes
 from rag_service.api.health import health_routes, metrics_routes
+from rag_service.api.history import history_routes
 from rag_service.api.limits import Admission
 from rag_service.api.middleware import Guard
 from rag_service.api.openai_chat import chat_routes
@@ -67,6 +69,8 @@ def create_app(services: Services) -> FastAPI:
     parts = (
         search_routes,
         answer_routes,
+        history_routes,
+        feedback_routes,
         document_routes,
         collection_routes,
         source_routes,

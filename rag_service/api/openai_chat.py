@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -55,7 +56,6 @@ def chat_routes(services: Services) -> APIRouter:
         responses={200: {"description": "The completion.", "content": EVENT_STREAM}},
     )
     async def complete(body: ChatRequest, request: Request) -> Response:
-        mine = await services.acting_for(request)
         body.require_supported()
         question, history = body.question()
         options = body.promptly or Options()
@@ -66,15 +66,14 @@ def chat_routes(services: Services) -> APIRouter:
             "history": history,
         }
         deadline = asyncio.get_running_loop().time() + limit_s
-        completion = Completion(mine, body, request, [*history, Turn("user", question)])
-        if not body.stream:
-            async with asyncio.timeout_at(deadline):
-                answer = await mine.answerer.answer(question, **arguments)
-                whole = await completion.whole(answer)
-            return Response(encoded(whole), media_type="application/json")
-        events = mine.answerer.stream(question, **arguments)
-        # What goes wrong before the first event is still told by the status.
         async with asyncio.timeout_at(deadline):
+            mine = await services.acting_for(request)
+            completion = Completion(mine, body, request, [*history, Turn("user", question)])
+            if not body.stream:
+                whole = await completion.whole(await mine.answerer.answer(question, **arguments))
+                return Response(encoded(whole), media_type="application/json")
+            # What goes wrong before the first event is still told by the status.
+            events = mine.answerer.stream(question, **arguments)
             first = await anext(events)
         return EventStream(
             completion.chunks(first, events, deadline),
@@ -105,6 +104,7 @@ class Completion:
     ) -> None:
         self._services = services
         self._said = said
+        self._collection = _collection(body.model, body.promptly or Options())
         self._base_url = str(request.base_url)
         self._request_id = problems.request_id(request)
         self._usage_asked = bool(body.stream_options and body.stream_options.include_usage)
@@ -114,7 +114,18 @@ class Completion:
             "model": body.model,
         }
 
+    async def _keep(self, answer: Answer) -> None:
+        """In a conversation of its own: these clients have no name for the one they are in."""
+        self._services.metrics.answered(answer)
+        await self._services.keeper.keep(
+            self._said[-1].content,
+            answer,
+            collection=self._collection,
+            conversation_id=uuid4(),
+        )
+
     async def whole(self, answer: Answer) -> dict[str, Any]:
+        await self._keep(answer)
         message = {
             "role": "assistant",
             "content": answer.answer,
@@ -144,6 +155,7 @@ class Completion:
                             said += text
                             yield self._chunk({"content": text})
                         case Done(answer):
+                            await self._keep(answer)
                             taken_back = "" if said.strip() == answer.answer else answer.answer
                             if taken_back:
                                 # What was sent cannot be unsaid: what holds instead follows it.

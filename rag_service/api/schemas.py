@@ -73,6 +73,10 @@ Metadata = Annotated[dict[str, Any], Field(examples=[{"lang": "en"}])]
 CONTENT = "Default parameter values are evaluated when the function definition is executed."
 
 
+# JSON has no ids of its own: they come as text.
+Identity = Annotated[UUID, Field(strict=False)]
+
+
 class Strict(BaseModel):
     """Takes what the document says and nothing like it: true is no number."""
 
@@ -105,6 +109,14 @@ class AnswerRequest(Strict):
         Field(max_length=MOST_TURNS, description="What was said before, oldest first."),
     ] = []
     stream: Annotated[bool, Field(description="Answer as server-sent events.")] = False
+    conversation_id: Annotated[
+        Identity | None,
+        Field(
+            description="The conversation to go on with; one that is not yours, or that is not "
+            "there, begins anew. Null: a new one.",
+            examples=[None],
+        ),
+    ] = None
 
 
 class PassageModel(BaseModel):
@@ -153,6 +165,7 @@ class SpanModel(BaseModel):
 
 class AnswerModel(BaseModel):
     answer_id: UUID
+    conversation_id: Annotated[UUID, Field(description="Send it along with the next question.")]
     answer: Annotated[str, Field(examples=[CONTENT + " [1]"])]
     declined: Annotated[bool, Field(description="True when the documents hold no answer.")]
     citations: list[CitationModel]
@@ -348,9 +361,10 @@ def from_citation(citation: Citation) -> dict[str, Any]:
     }
 
 
-def from_answer(answer: Answer) -> dict[str, Any]:
+def from_answer(answer: Answer, conversation_id: UUID) -> dict[str, Any]:
     return {
         "answer_id": str(answer.answer_id),
+        "conversation_id": str(conversation_id),
         "answer": answer.answer,
         "declined": answer.declined,
         "citations": [from_citation(citation) for citation in answer.citations],

@@ -25,11 +25,13 @@ from model_pipeline.domain import (
     Visibility,
 )
 from model_pipeline.errors import Unauthorized
+from model_pipeline.store.history import Conversation, KeptAnswer, Place
 from model_pipeline.store.pg_store import StoredChunk
 from model_pipeline.store.sources import JobCounts, JobState, Kind, QueuedJob, Source
 from rag_service.answer import Event
 from rag_service.api.limits import Drain, Limits, Visit
 from rag_service.api.metrics import Metrics
+from rag_service.keep import Said
 
 
 class Retrieving(Protocol):
@@ -114,6 +116,28 @@ class Sources(Protocol):
     def retry_job(self, job_id: int) -> None: ...
 
 
+class History(Protocol):
+    """Synchronous, too."""
+
+    def conversations(
+        self, *, limit: int, after: Place | None, only: UUID | None
+    ) -> list[Conversation]: ...
+    def answers(
+        self, conversation_id: UUID, *, limit: int, after: UUID | None
+    ) -> tuple[Conversation, list[KeptAnswer]]: ...
+    def forget(self, conversation_id: UUID) -> None: ...
+
+
+class Keeping(Protocol):
+    """What is to be kept of what was asked and said: see rag_service.keep."""
+
+    async def keep(
+        self, question: str, answer: Answer, *, collection: str | None, conversation_id: UUID
+    ) -> None: ...
+    async def say(self, answer_id: UUID, said: Mapping[str, str | None]) -> Said: ...
+    async def settled(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One document to ingest. `title` and `metadata` are for texts; a file brings its own."""
@@ -165,6 +189,8 @@ class Services:
     """The one in use now."""
     executor: Executor
     """Where it runs: off the event loop, and bounded."""
+    history: History
+    keeper: Keeping
     ready: Callable[[], Awaitable[None]]
     """Raises where the service cannot answer."""
     limits: Limits = field(default_factory=Limits)

@@ -86,6 +86,11 @@ class AsyncClient(Connection):
     refresh_source = _endpoint(operations.refresh_source)
     jobs = _endpoint(operations.jobs)
     retry_job = _endpoint(operations.retry_job)
+    history = _endpoint(operations.history)
+    conversation = _endpoint(operations.conversation)
+    delete_conversation = _endpoint(operations.delete_conversation)
+    give_feedback = _endpoint(operations.give_feedback)
+    remove_feedback = _endpoint(operations.remove_feedback)
 
     # The answer as it comes: ends with a DoneEvent, or raises.
     ask_stream = _streaming(operations.ask)

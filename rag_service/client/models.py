@@ -11,6 +11,7 @@ Mode = Literal["hybrid", "dense", "lexical"]
 Role = Literal["reader", "editor", "owner"]
 Visibility = Literal["private", "public"]
 Kind = Literal["files", "web", "table", "bucket"]
+Rating = Literal["up", "down"]
 State = Literal["waiting", "running", "dead"]
 
 
@@ -71,6 +72,7 @@ class Answer(Timed):
     unsupported: list[Span]
     fallback: str | None
     cached: bool
+    conversation_id: str
     complete: bool
 
 
@@ -221,3 +223,47 @@ class JobList(Timed):
 
 class Health(Model):
     status: Literal["ok"] = "ok"
+
+
+class Feedback(Model):
+    rating: Rating | None
+    comment: str | None
+    corrected_answer: str | None
+    harm: str | None
+
+
+class FeedbackReply(Timed):
+    """`stored` is False where it is kept, and waits for the database."""
+
+    answer_id: str
+    stored: bool
+    feedback: Feedback | None
+
+
+class Conversation(Model):
+    conversation_id: str
+    title: str
+    created_at: str
+    updated_at: str
+
+
+class ConversationList(Timed):
+    conversations: list[Conversation]
+    next: str | None
+
+
+class KeptAnswer(Timed):
+    answer_id: str
+    question: str
+    answer: str
+    declined: bool
+    citations: list[Citation]
+    release_id: str
+    collection: str | None
+    created_at: str
+    feedback: Feedback | None
+
+
+class ConversationDetail(Conversation, Timed):
+    answers: list[KeptAnswer]
+    next: str | None

@@ -7,6 +7,7 @@ tests/rag_service/client/test_openapi.py tells which are missing, and what diffe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from types import MappingProxyType, NoneType
 from typing import Any
 from uuid import UUID
@@ -16,8 +17,11 @@ from rag_service.client.models import (
     Answer,
     CollectionList,
     CollectionReply,
+    ConversationDetail,
+    ConversationList,
     DocumentDetail,
     DocumentList,
+    FeedbackReply,
     Health,
     IngestReport,
     JobList,
@@ -25,6 +29,7 @@ from rag_service.client.models import (
     MemberList,
     MemberReply,
     Mode,
+    Rating,
     RemovedSource,
     Role,
     SearchResult,
@@ -35,6 +40,15 @@ from rag_service.client.models import (
 )
 
 Id = str | UUID
+
+
+class Unsaid(Enum):
+    """For what is left as it is, where None says that it goes."""
+
+    UNSAID = "unsaid"
+
+
+UNSAID = Unsaid.UNSAID
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -61,10 +75,60 @@ def ask(
     collection: str | None = None,
     filter: Mapping[str, Any] | None = None,
     history: Sequence[Mapping[str, str]] = (),
+    conversation_id: Id | None = None,
 ) -> Given:
-    """An answer with verified citations; `history` is turns of `role` and `content`."""
+    """An answer with verified citations; `history` is turns of `role` and `content`, and
+    `conversation_id` what the first answer came with."""
     body = {"question": question, "k": k, "collection": collection, "filter": filter}
-    return Given(body={**body, "history": [dict(turn) for turn in history]})
+    known = None if conversation_id is None else str(conversation_id)
+    turns = [dict(turn) for turn in history]
+    return Given(body={**body, "history": turns, "conversation_id": known})
+
+
+@operation("GET", "/v1/history", ConversationList)
+def history(
+    *, conversation_id: Id | None = None, limit: int = 50, after: str | None = None
+) -> Given:
+    """A page of one's conversations, those that went on last first."""
+    return Given(query={"conversation_id": conversation_id, "limit": limit, "after": after})
+
+
+@operation("GET", "/v1/history/{conversation_id}", ConversationDetail)
+def conversation(conversation_id: Id, *, limit: int = 100, after: Id | None = None) -> Given:
+    """A page of its answers, oldest first, each with one's feedback."""
+    return Given(path={"conversation_id": conversation_id}, query={"limit": limit, "after": after})
+
+
+@operation("DELETE", "/v1/history/{conversation_id}", NoneType)
+def delete_conversation(conversation_id: Id) -> Given:
+    """With its answers, and what was said of them."""
+    return Given(path={"conversation_id": conversation_id})
+
+
+@operation("POST", "/v1/feedback", FeedbackReply)
+def give_feedback(
+    answer_id: Id,
+    *,
+    rating: Rating | Unsaid | None = UNSAID,
+    comment: str | Unsaid | None = UNSAID,
+    corrected_answer: str | Unsaid | None = UNSAID,
+    harm: str | Unsaid | None = UNSAID,
+) -> Given:
+    """What is given changes, what is None goes, the rest stays."""
+    parts = {
+        "rating": rating,
+        "comment": comment,
+        "corrected_answer": corrected_answer,
+        "harm": harm,
+    }
+    said = {name: part for name, part in parts.items() if part is not UNSAID}
+    return Given(body={"answer_id": str(answer_id), **said})
+
+
+@operation("DELETE", "/v1/feedback/{answer_id}", NoneType)
+def remove_feedback(answer_id: Id) -> Given:
+    """All that one said of the answer."""
+    return Given(path={"answer_id": answer_id})
 
 
 @operation("GET", "/v1/documents", DocumentList)

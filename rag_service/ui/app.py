@@ -51,7 +51,9 @@ def main(api_url: str, auth: SupabaseAuth | None) -> None:
         conversation.ask(question, scope)
     clicked = clicks.listen()
     if conversation.turns():
-        chat.show(client)
+        if chat.show(client, may_say=auth is None or account.session() is not None):
+            service.forget_conversations()
+            st.rerun()  # for the list in the sidebar
     elif overview:
         welcome.show(overview, scope, auth)
     else:

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import StopException
 
 from rag_service.client import Client
-from rag_service.ui import citations, conversation, service
+from rag_service.ui import citations, conversation, feedback, service
 from rag_service.ui.conversation import Turn
 
 # Seconds between two paints of a growing answer: smooth to the eye, light for the browser.
@@ -18,7 +18,9 @@ STOPPED = "You stopped this answer."
 USER, ASSISTANT = ":material/person:", ":material/auto_stories:"
 
 
-def show(client: Client) -> None:
+def show(client: Client, *, may_say: bool) -> bool:
+    """Whether a conversation began. `may_say`: feedback is taken from this reader."""
+    began = False
     for index, turn in enumerate(conversation.turns()):
         with st.chat_message("user", avatar=USER):
             st.html(citations.question_html(turn.question, str(turn.scope)))
@@ -29,19 +31,23 @@ def show(client: Client) -> None:
                 # before, and style.css shows it only where the run has ended.
                 with below.container(key=f"stopped-{index}"):
                     _offer_again(turn, f"resume-{index}", "calm", STOPPED, "Ask again")
-                _stream(client, turn, index, slot)
+                began |= _stream(client, turn, index, slot)
                 below.empty()
             _show_outcome(turn, index, slot)
+            if turn.answer is not None and may_say:
+                feedback.show(client, turn, index)
+    return began
 
 
-def _stream(client: Client, turn: Turn, index: int, slot: DeltaGenerator) -> None:
-    """Fills `turn` and shows it growing. A rerun in between leaves it pending: it is asked anew."""
+def _stream(client: Client, turn: Turn, index: int, slot: DeltaGenerator) -> bool:
+    """Fills `turn` and shows it growing. A rerun in between leaves it pending: it is asked anew.
+    Whether a conversation began with it."""
     turn.partial = ""
     painted = 0.0
     slot.html(_waiting("Searching the documents"))
     try:
         for event, data in service.ask_stream(
-            client, turn.question, turn.scope, conversation.history(index)
+            client, turn.question, turn.scope, conversation.history(index), conversation.current()
         ):
             if event == "passages":
                 slot.html(_waiting(f"Reading {_passages(len(data))}"))
@@ -54,13 +60,14 @@ def _stream(client: Client, turn: Turn, index: int, slot: DeltaGenerator) -> Non
                     )
             elif event == "done":
                 turn.answer = data
-                return
+                return conversation.begin(data["conversation_id"])
         turn.error = "The answer broke off before its end."
     except service.ServiceError as error:
         turn.error = str(error)
     except StopException:
         turn.stopped = True
         raise
+    return False
 
 
 def _show_outcome(turn: Turn, index: int, slot: DeltaGenerator) -> None:

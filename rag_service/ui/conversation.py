@@ -38,6 +38,10 @@ class Turn:
     error: str = ""
     stopped: bool = False
     partial: str = ""
+    feedback: dict[str, str] = field(default_factory=dict)
+    said_outcome: str = ""
+    """What became of what was said of it last."""
+    said_in_vain: bool = False
 
     @property
     def pending(self) -> bool:
@@ -58,7 +62,25 @@ def ask(question: str, scope: Scope) -> None:
 
 
 def start_anew() -> None:
-    st.session_state["turns"] = []
+    reopen(None, [])
+
+
+def reopen(conversation_id: str | None, turns: list[Turn]) -> None:
+    st.session_state["turns"] = turns
+    st.session_state["conversation"] = conversation_id
+
+
+def current() -> str | None:
+    """The conversation's id with the service, once it has a first answer."""
+    found: str | None = st.session_state.get("conversation")
+    return found
+
+
+def begin(conversation_id: str) -> bool:
+    """Whether it is a new one."""
+    is_new = current() != conversation_id
+    st.session_state["conversation"] = conversation_id
+    return is_new
 
 
 def history(before: int) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,6 +27,9 @@ Json = dict[str, Any]
 KNOWN_DOCUMENTS = 1_000
 LISTED_AT_ONCE = 500
 LISTED_JOBS = 20
+LISTED_CONVERSATIONS = 20
+# Answers of one conversation that are shown again.
+SHOWN_ANSWERS = 1_000
 # Chunks shown before and after an opened passage.
 AROUND = 2
 FRESH_FOR_S = 15
@@ -127,10 +130,15 @@ def forget() -> None:
     """What is stored has changed: ask again."""
     _collections.clear()
     _documents.clear()
+    _conversations.clear()
 
 
 def ask_stream(
-    client: Client, question: str, scope: Scope, history: Sequence[dict[str, str]]
+    client: Client,
+    question: str,
+    scope: Scope,
+    history: Sequence[dict[str, str]],
+    conversation_id: str | None,
 ) -> Iterator[tuple[str, Any]]:
     """(passages, list), (delta, text), (citations, list), (done, answer). Raises ServiceError."""
     try:
@@ -140,6 +148,7 @@ def ask_stream(
             collection=scope.collection,
             filter=scope.filter,
             history=history,
+            conversation_id=conversation_id,
         ):
             match event:
                 case PassagesEvent(passages):
@@ -247,6 +256,50 @@ def retry(client: Client, job_id: int) -> None:
     """Raises ServiceError."""
     with _told():
         client.retry_job(job_id)
+
+
+def conversations(client: Client) -> tuple[list[Json], bool]:
+    """Those that went on last, and whether there are more. Raises ServiceError."""
+    with _told():
+        return _conversations(client.base_url, client.token)
+
+
+@st.cache_data(ttl=FRESH_FOR_S, show_spinner=False)
+def _conversations(api_url: str, token: str | None) -> tuple[list[Json], bool]:
+    page = connect(api_url).with_token(token).history(limit=LISTED_CONVERSATIONS)
+    return _plain(page.conversations), page.next is not None
+
+
+def conversation(client: Client, conversation_id: str) -> list[Json]:
+    """Its answers, oldest first. Raises ServiceError."""
+    found: list[Json] = []
+    after = None
+    with _told():
+        while len(found) < SHOWN_ANSWERS:
+            page = client.conversation(conversation_id, limit=200, after=after)
+            found += _plain(page.answers)
+            after = page.next
+            if after is None:
+                break
+    return found
+
+
+def delete_conversation(client: Client, conversation_id: str) -> None:
+    """Raises ServiceError."""
+    with _told():
+        client.delete_conversation(conversation_id)
+    forget_conversations()
+
+
+def forget_conversations() -> None:
+    """There is another one, or one less: ask again."""
+    _conversations.clear()
+
+
+def give_feedback(client: Client, answer_id: str, said: Mapping[str, Any]) -> bool:
+    """Whether it is stored already. Raises ServiceError."""
+    with _told():
+        return client.give_feedback(answer_id, **said).stored
 
 
 def _plain(found: Iterable[BaseModel]) -> list[Json]:

@@ -12,6 +12,7 @@ from rag_service.ui import (
     citations,
     conversation,
     documents,
+    past,
     service,
     sources,
     updates,
@@ -37,6 +38,8 @@ def show(
             on_click=conversation.start_anew,
             width="stretch",
         )
+        if auth is None or account.session():
+            past.show(client)
         collection = st.selectbox(
             "Search in",
             [EVERYWHERE, *overview.collections],

@@ -46,6 +46,15 @@ def source_id(collection: str) -> UUID:
     return uuid5(COLLECTIONS[collection][0], "source")
 
 
+def conversation_id(collection: str) -> UUID:
+    """Of the collection's owner, about the word."""
+    return uuid5(COLLECTIONS[collection][0], "conversation")
+
+
+def answer_id(collection: str) -> UUID:
+    return uuid5(COLLECTIONS[collection][0], "answer")
+
+
 def job_id(collection: str) -> int:
     return 1_000_000 + list(COLLECTIONS).index(collection)
 
@@ -103,6 +112,8 @@ class Service:
         """The three collections as they were at first, and no others."""
         with psycopg.connect(self.database, autocommit=True) as connection:
             connection.execute("delete from collections")
+            connection.execute("delete from conversations")
+            connection.execute("delete from answers")
             for name, (collection, owner, _, _) in COLLECTIONS.items():
                 connection.execute(
                     "insert into collections (collection_id, name, owner_id, visibility) "
@@ -122,7 +133,7 @@ class Service:
                             "editor" if who == "editor" else "reader",
                         ),
                     )
-            for name, (collection, _, _, word) in COLLECTIONS.items():
+            for name, (collection, owner, _, word) in COLLECTIONS.items():
                 connection.execute(
                     "insert into sources (source_id, collection_id, kind, settings) "
                     "values (%s, %s, 'web', %s)",
@@ -130,6 +141,22 @@ class Service:
                         source_id(name),
                         collection,
                         Jsonb({"urls": [f"https://{word}.example/"]}),
+                    ),
+                )
+                connection.execute(
+                    "insert into conversations (conversation_id, user_id, title) "
+                    "values (%s, %s, %s)",
+                    (conversation_id(name), PEOPLE[owner], f"What is {word}?"),
+                )
+                connection.execute(
+                    "insert into answers (answer_id, user_id, conversation_id, question, answer, "
+                    "release_id) values (%s, %s, %s, %s, %s, 'r')",
+                    (
+                        answer_id(name),
+                        PEOPLE[owner],
+                        conversation_id(name),
+                        f"What is {word}?",
+                        f"A {word}.",
                     ),
                 )
                 connection.execute("delete from jobs where collection_id = %s", (collection,))

@@ -19,6 +19,8 @@ from tests.promptly.people import (
     PEOPLE,
     WORDS,
     Service,
+    answer_id,
+    conversation_id,
     document_id,
     job_id,
     source_id,
@@ -50,13 +52,17 @@ class Route:
             document=document_id(collection) if collection in COLLECTIONS else NOWHERE,
             source=source_id(collection) if collection in COLLECTIONS else NOWHERE,
             job=job_id(collection) if collection in COLLECTIONS else 999,
+            conversation=conversation_id(collection) if collection in COLLECTIONS else NOWHERE,
             reader=PEOPLE["reader"],
             newcomer=PEOPLE["newcomer"],
+            answer=answer_id(collection) if collection in COLLECTIONS else NOWHERE,
         )
         request: dict[str, Any] = {"url": path}
         if self.body is not None:
+            known = answer_id(collection) if collection in COLLECTIONS else NOWHERE
+            filled = {key: str(known) if it == "{answer}" else it for key, it in self.body.items()}
             named = NAMED.get(self.names, lambda name: name)(collection)
-            request["json"] = {**self.body, **({self.names: named} if self.names else {})}
+            request["json"] = {**filled, **({self.names: named} if self.names else {})}
         elif self.names:
             request["params"] = {self.names: collection}
         return request
@@ -73,6 +79,9 @@ OWNING_PUBLIC = (403, 403, 403, 403, 403, 200)
 GONE, GONE_PUBLIC = (404, 404, 403, 403, 403, 204), (403, 403, 403, 403, 403, 204)
 ASKED = {"model": "promptly", "messages": [{"role": "user", "content": "What is the kettle?"}]}
 EDITING, ASKING = (403, 404, 404, 404, 200, 200), (403, 404, 404, 404, 202, 202)
+# What one asked is one's own, and of the anonymous nothing is kept.
+SIGNED_IN = (401, 200, 200, 200, 200, 200)
+ASKER, ASKER_GONE = (401, 404, 404, 404, 404, 200), (401, 404, 404, 404, 404, 204)
 PAGE = Route(open=True)
 ONE = "/v1/collections/{collection}"
 ROUTES: dict[tuple[str, str], list[Route]] = {
@@ -98,6 +107,20 @@ ROUTES: dict[tuple[str, str], list[Route]] = {
     ],
     ("GET", "/v1/models"): [Route()],
     ("GET", "/v1/models/{model:path}"): [Route("/v1/models/promptly/{name}", SEEING)],
+    ("GET", "/v1/history"): [Route(private=SIGNED_IN, public=SIGNED_IN)],
+    ("GET", "/v1/history/{conversation_id}"): [
+        Route("/v1/history/{conversation}", ASKER, ASKER)
+    ],
+    ("DELETE", "/v1/history/{conversation_id}"): [
+        Route("/v1/history/{conversation}", ASKER_GONE, ASKER_GONE, changes=True)
+    ],
+    ("POST", "/v1/feedback"): [
+        Route(private=ASKER, public=ASKER, body={"answer_id": "{answer}", "rating": "up"},
+              changes=True)
+    ],
+    ("DELETE", "/v1/feedback/{answer_id}"): [
+        Route("/v1/feedback/{answer}", ASKER_GONE, ASKER_GONE, changes=True)
+    ],
     ("GET", "/v1/documents"): [Route(names="collection")],
     # A name is an owner's own: who may not write to that collection gets one of theirs.
     ("POST", "/v1/documents"): [
@@ -208,7 +231,10 @@ def test_who_gets_what(
         if reply.status_code == 404:
             named = route.names or "{name}" in route.path
             asked = json.dumps(route.request("nowhere" if named else collection))
-            known = (identity, document_id(collection), source_id(collection))
+            known = (
+                identity, document_id(collection), source_id(collection),
+                conversation_id(collection), answer_id(collection),
+            )  # fmt: skip
             for one in known:
                 asked = asked.replace(str(one), str(NOWHERE))
             asked = asked.replace(str(job_id(collection)), "999")

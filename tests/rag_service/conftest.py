@@ -35,6 +35,7 @@ from rag_service.answer import Answerer
 from rag_service.api.app import create_app
 from rag_service.api.services import IngestReport, Limits, Services, Upload
 from rag_service.retrieve import Retriever
+from tests.rag_service.fake_history import FakeHistory
 from tests.rag_service.fake_sources import FakeSources
 
 NAMESPACE = UUID(int=7)
@@ -162,7 +163,7 @@ def new_services() -> Iterator[NewServices]:
 
         def make(**given: Any) -> Services:
             retriever = Retriever(FakeEmbedder(), FakeStore(), executor)
-            documents = FakeDocuments()
+            documents, history = FakeDocuments(), FakeHistory()
             services: dict[str, Any] = {
                 "retriever": retriever,
                 "answerer": Answerer(
@@ -174,6 +175,8 @@ def new_services() -> Iterator[NewServices]:
                 "ingest": documents.ingest,
                 "embedder": FakeEmbedder,
                 "executor": executor,
+                "history": history,
+                "keeper": history,
                 "ready": is_ready,
                 "limits": Limits(
                     allowed_hosts=("testserver", "127.0.0.1"), **given.pop("limits", {})

@@ -23,7 +23,7 @@ from model_pipeline.store.retrieval import PgRetriever
 
 TABLES = """
 collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics
-answers feedback
+answers conversations feedback
 """
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 MakeDocument = Callable[..., EmbeddedDocument]
@@ -113,6 +113,14 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
             "insert into feedback (answer_id, rating) select answer_id, 'up' from asked"
         )
         connection.execute(
+            "insert into conversations (conversation_id, title, deleted_at) "
+            "values (gen_random_uuid(), 'q1', null), (gen_random_uuid(), null, now())"
+        )
+        connection.execute(
+            "update answers set timings_ms = '{\"total\": 1}', feedback_times = '{\"rating\": 1}', "
+            "conversation_id = (select conversation_id from conversations where title = 'q1')"
+        )
+        connection.execute(
             "insert into sources (collection_id, kind, settings, refresh_every) "
             "select collection_id, 'files', '{\"paths\": [\"/docs\"]}', '1 day' from collections "
             "where name = 'plain'"
@@ -124,7 +132,7 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
         jobs = connection.execute(ASKED).fetchall()
     assert len(jobs) == 3
     rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360,
-            "answers": 5, "feedback": 5}  # fmt: skip
+            "conversations": 2, "answers": 5, "feedback": 5}  # fmt: skip
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)

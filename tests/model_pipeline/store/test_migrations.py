@@ -181,7 +181,7 @@ def test_deny_by_default(database: str) -> None:
     loadable_chunks
     """.split()
     own = """
-    answers embedder feedback jobs loadable_feedback loadable_pairs members sources
+    answers conversations embedder feedback jobs loadable_feedback loadable_pairs members sources
     """.split()
     chunk = (
         "collection_id content context document_id embedding heading_path metadata ordinal start_at"

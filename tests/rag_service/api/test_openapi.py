@@ -12,6 +12,11 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 EXPECTED = {
     ("post", "/v1/search"),
     ("post", "/v1/answers"),
+    ("get", "/v1/history"),
+    ("get", "/v1/history/{conversation_id}"),
+    ("delete", "/v1/history/{conversation_id}"),
+    ("post", "/v1/feedback"),
+    ("delete", "/v1/feedback/{answer_id}"),
     ("get", "/v1/documents"),
     ("post", "/v1/documents"),
     ("get", "/v1/documents/{document_id}"),

@@ -91,7 +91,7 @@ def test_a_stream_brings_the_same_as_asking(client: Client) -> None:
     assert isinstance(citations, CitationsEvent) and isinstance(done, DoneEvent)
     assert "\u2028" in first.text
     assert first.text + second.text == done.answer.answer
-    own = {"answer_id", "timings_ms"}
+    own = {"answer_id", "conversation_id", "timings_ms"}
     assert done.answer.model_dump(exclude=own) == client.ask("When?").model_dump(exclude=own)
     assert done.answer.citations == citations.citations
 

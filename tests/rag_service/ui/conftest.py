@@ -42,6 +42,7 @@ from rag_service.api.services import IngestReport, Services, Upload
 from rag_service.ui import service
 from rag_service.ui.launch import command
 from tests.rag_service.conftest import FakeEmbedder
+from tests.rag_service.fake_history import FakeHistory
 from tests.rag_service.fake_sources import FakeSources
 
 SPACE = UUID("00000000-0000-0000-0000-000000000001")
@@ -72,6 +73,7 @@ class World:
     uploads: list[tuple[str, str]] = field(default_factory=list)
     delta_delay_s: float = 0.0
     updates: FakeSources = field(default_factory=FakeSources)
+    history: FakeHistory = field(default_factory=FakeHistory)
 
     def put(self, name: str, text: str, *, collection: str = "python") -> None:
         self.texts[name] = text
@@ -232,8 +234,19 @@ def free_port() -> int:
 def serving(world: World, *, port: int | None = None) -> Iterator[str]:
     """The API over `world`, on a port of its own."""
     executor = ThreadPoolExecutor(1)  # never asked: no thread is started
+    kept = world.history
     services = Services(
-        world, world, world, world, world.updates, world.ingest, FakeEmbedder, executor, world.ready
+        world,
+        world,
+        world,
+        world,
+        world.updates,
+        world.ingest,
+        FakeEmbedder,
+        executor,
+        kept,
+        kept,
+        world.ready,
     )
     port = port or free_port()
     config = uvicorn.Config(create_app(services), port=port, log_level="error", ws="none")
