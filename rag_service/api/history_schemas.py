@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_pipeline.store.history import Conversation, KeptAnswer
+from model_pipeline.store.history import FEEDBACK, Conversation, KeptAnswer
 from rag_service.api.schemas import CitationModel, Identity, Strict, Timings
 
 Time = Annotated[str, Field(description="ISO 8601, UTC.", examples=["2026-01-31T12:00:00.000000Z"])]
@@ -18,10 +18,10 @@ QUESTION = "When are default parameter values evaluated?"
 
 
 class FeedbackModel(BaseModel):
-    rating: Rating | None = None
-    comment: str | None = None
-    corrected_answer: str | None = None
-    harm: str | None = None
+    rating: Rating | None
+    comment: str | None
+    corrected_answer: str | None
+    harm: str | None
 
 
 class FeedbackRequest(Strict):
@@ -107,7 +107,7 @@ def from_kept(one: KeptAnswer) -> dict[str, Any]:
 
 def from_feedback(said: Any) -> dict[str, Any] | None:
     """All parts by name; None where nothing is said."""
-    return FeedbackModel(**said).model_dump() if said else None
+    return {part: said.get(part) for part in FEEDBACK} if said else None
 
 
 def written(time: datetime) -> str:

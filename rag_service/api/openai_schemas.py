@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,6 +21,7 @@ from rag_service.api.schemas import (
     CollectionName,
     Filter,
     K,
+    SpanModel,
     Strict,
     from_citation,
     rounded,
@@ -209,6 +211,9 @@ class AboutModel(BaseModel):
     declined: bool
     complete: bool
     dropped_citations: int
+    unsupported: list[SpanModel]
+    fallback: str | None
+    cached: bool
     release_id: str
     timings_ms: dict[str, float]
 
@@ -262,6 +267,9 @@ def about(answer: Answer) -> dict[str, Any]:
         "declined": answer.declined,
         "complete": answer.complete,
         "dropped_citations": answer.dropped_citations,
+        "unsupported": [asdict(one) for one in answer.unsupported],
+        "fallback": answer.fallback,
+        "cached": answer.cached,
         "release_id": answer.release_id,
         "timings_ms": rounded(answer.timings_ms),
     }
