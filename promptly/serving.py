@@ -93,17 +93,17 @@ async def answering(
                 encoder = embedders.current
                 store = PgRetriever(pool, caller)
                 retriever = Retriever(encoder, store, executor, embedders.follow)
-                generator = generator_for(encoder)
-                release = f"{generator.name}/{encoder.name}"
-                if not settings.cache:
-                    return retriever, Answerer(retriever, generator, release_id=release)
                 asked = Remembering(encoder)
-                telling = PgRetriever(pool, caller, tell_scope=True)
+                generator = generator_for(asked)
+                release = f"{generator.name}/{encoder.name}"
+                telling = PgRetriever(pool, caller, tell_scope=settings.cache)
                 answerer = Answerer(
                     Retriever(asked, telling, executor, embedders.follow),
                     generator,
                     release_id=release,
                 )
+                if not settings.cache:
+                    return retriever, answerer
                 return retriever, CachedAnswerer(
                     answerer, kept, telling, asked, executor,
                     release_id=release, threshold=settings.cache_threshold,

@@ -146,10 +146,9 @@ class Extractive:
             keep = np.sort(np.argsort(-promise, kind="stable")[:MAX_CANDIDATES])
             candidates = [candidates[index] for index in keep]
             coverage, of = coverage[keep], of[keep]
-        vectors = self._embedder.embed(
-            [question, *(_in_context(candidate, passages) for candidate in candidates)]
-        )
-        return Weighed(candidates, of, vectors[1:] @ vectors[0], coverage, vectors[1:])
+        asked = self._embedder.embed([question])[0]  # alone: the search has asked for it already
+        vectors = self._embedder.embed([_in_context(one, passages) for one in candidates])
+        return Weighed(candidates, of, vectors @ asked, coverage, vectors)
 
 
 def declined(passages: Sequence[Passage]) -> Draft:
