@@ -43,6 +43,12 @@ def configure(level: str, output: TextIO = sys.stderr) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    for name in (
+        "uvicorn",
+        "uvicorn.error",
+    ):  # as another server in this process may have left them
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate, logger.level = [], True, logging.NOTSET
     root = logging.getLogger()
     root.handlers = [handler]
     # What libraries tell for their own debugging quotes what they work on.

@@ -71,7 +71,8 @@ def reopen(client: Client, conversation_id: str) -> None:
 
 
 def _turn(kept: dict[str, Any]) -> Turn:
-    """As it was shown then; the passages that it did not cite are not kept."""
+    """As it was shown then; the passages that it did not cite are not kept, nor what no passage
+    said."""
     feedback = {part: words for part, words in (kept["feedback"] or {}).items() if words}
-    answer = {**kept, "passages": []}
+    answer = {**kept, "passages": [], "unsupported": [], "fallback": None}
     return Turn(kept["question"], Scope(kept["collection"]), answer, feedback=feedback)

@@ -29,6 +29,8 @@ COMMANDS = re.findall(r"^    (curl (?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 # Whence the page says that the value of a variable is: the reply, and the place in it.
 TOLD: dict[tuple[str, str], tuple[str, list[str | int]]] = {
+    ("GET", "/v1/history"): ("CONVERSATION", ["conversations", 0, "conversation_id"]),
+    ("GET", "/v1/history/{conversation_id}"): ("ANSWER", ["answers", 0, "answer_id"]),
     ("GET", "/v1/documents"): ("DOCUMENT", ["documents", 0, "document_id"]),
     ("POST", "/v1/collections"): ("COLLECTION", ["collection_id"]),
     ("POST", "/v1/sources"): ("SOURCE", ["source_id"]),
@@ -63,6 +65,8 @@ def asked(command: str) -> tuple[str, str]:
     method = method or ("POST" if {"-d", "-F"} & set(words) else "GET")
     path = url.removeprefix("$API").partition("?")[0]
     for name, parameter in (
+        ("$CONVERSATION", "{conversation_id}"),
+        ("$ANSWER", "{answer_id}"),
         ("$DOCUMENT", "{document_id}"),
         ("$COLLECTION", "{collection_id}"),
         ("$USER_ID", "{user_id}"),
