@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, cast
 
 import uvicorn
@@ -86,8 +87,8 @@ async def _chunks(
         raise ConnectionAbortedError
     told = 0
     try:
-        while fault == "babble":
-            yield _chunk({"content": "On and on. "})
+        for number in count() if fault == "babble" else ():  # what repeats itself would be stopped
+            yield _chunk({"content": f"On and on, {number} times. "})
             await asyncio.sleep(0.001)
         async with aclosing(endpoint.writer.write(messages)) as pieces:
             async for piece in pieces:
