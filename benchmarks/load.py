@@ -72,7 +72,8 @@ def alone(port: int, questions: list[str]) -> None:
         for kind, path, body in (
             ("search", "/v1/search", {"query": question}),
             ("answers", "/v1/answers", {"question": question}),
-            ("streams", "/v1/answers", {"question": question, "stream": True}),
+            # Another k, or the answer before would be given again.
+            ("streams", "/v1/answers", {"question": question, "stream": True, "k": 4}),
         ):
             started = time.perf_counter()
             client.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
