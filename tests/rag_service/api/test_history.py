@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +10,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-import uvicorn
 
-from promptly import serving
 from promptly.settings import Settings
-from rag_service.api.app import create_app
 from rag_service.client import Client, DoneEvent, ServiceError
+from tests.servers.promptly_api import running
 
 TICKETS = "# Tickets\n\nA ticket costs twelve euros. Children under six enter free of charge.\n"
 QUESTION = "How much does a ticket cost?"
@@ -30,27 +26,9 @@ def client(
     home = tmp_path_factory.mktemp("home")
     (home / "cache").symlink_to(embedder_cache)
     settings = Settings(home=home, database_url=module_database)
-    server: list[uvicorn.Server] = []
-
-    async def serve() -> None:
-        async with serving.services(settings, module_database) as services:
-            config = uvicorn.Config(
-                create_app(services), port=0, log_level="critical", lifespan="off", ws="none"
-            )
-            server.append(uvicorn.Server(config))
-            await server[0].serve()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    while not server or not server[0].started:
-        assert thread.is_alive(), "the service did not start"
-        time.sleep(0.01)
-    port = server[0].servers[0].sockets[0].getsockname()[1]
-    with Client(f"http://127.0.0.1:{port}") as client:
+    with running(settings, module_database) as address, Client(address) as client:
         client.add_text(TICKETS, source="tickets.md")
         yield client
-    server[0].should_exit = True
-    thread.join()
 
 
 def test_answers_are_kept_by_conversation_streamed_or_not(client: Client) -> None:
