@@ -5,7 +5,7 @@ Pairs of questions, three kinds:
 
 - *asked*: of 5,308 questions that people asked about Ray, every pair of up to 120 characters each
   whose cosine is 0.90 or more, 237 in all, read one by one and labelled: the same, or another
-  (alike_pairs.tsv; the questions are Anyscale's, CC BY 4.0).
+  (alike_pairs.tsv, by their digests; the questions are Anyscale's, CC BY 4.0).
 - *made*: questions of four collections with one thing changed that changes the answer.
 - *neighbours*: each question of the same collections against all others that have another answer.
 
@@ -14,8 +14,10 @@ The threshold is chosen on one half of each and reported on the other.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import csv
+import hashlib
 import json
 import re
 import tempfile
@@ -79,6 +81,33 @@ def questions() -> dict[str, dict[str, str]]:
     return found
 
 
+def labelled() -> list[tuple[str, Pair]]:
+    """The pairs that were read. The project holds their digests alone: the texts stay where they
+    are."""
+    texts = {_digest(text): text for text in _asked()}
+    path = Path(__file__).parent / "alike_pairs.tsv"
+    with path.open(encoding="ascii", newline="") as file:
+        rows = list(csv.reader(file, delimiter="\t"))[1:]
+    return [(label, (texts[one], texts[other])) for label, one, other in rows]
+
+
+def _asked() -> Iterator[str]:
+    """What people asked about Ray, on one line each."""
+    folder = DATA / "ray_questions"
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in filter(str.strip, path.read_text("utf-8").splitlines()):
+            # One of the files is of Python's literals.
+            row = ast.literal_eval(line) if line.startswith("{'") else json.loads(line)
+            yield " ".join(row["question"].split())
+    with (folder / "reranker-corrections.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield " ".join(row["question"].split())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def made(asked: dict[str, str]) -> Iterator[tuple[str, Pair]]:
     """Each kind of change, wherever a question of a collection takes it."""
     names = sorted({name for one in asked for name in _names(one)})
@@ -137,11 +166,9 @@ def calibrate(embedder: OnnxEmbedder) -> None:
             known[text] = embedder.embed([text])[0]
         return known[text]
 
-    path = Path(__file__).parent / "alike_pairs.tsv"
-    with path.open(encoding="utf-8", newline="") as file:
-        read = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+    read = labelled()
     sets: dict[str, list[Pair]] = {
-        f"asked, {label}": [(a, b) for kind, a, b in read if kind == label]
+        f"asked, {label}": [pair for kind, pair in read if kind == label]
         for label in ("same", "other")
     }
     for asked in questions().values():
