@@ -39,8 +39,9 @@ from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embed
 from model_pipeline.store.connect import open_async_pool, open_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.rows import EmbeddedDocument
 from rag_service.alike import gist
 from rag_service.answer import Answerer
 from rag_service.answer_cache import THRESHOLDS, CachedAnswerer, Remembering

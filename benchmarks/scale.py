@@ -23,8 +23,8 @@ from model_pipeline.domain import Caller
 from model_pipeline.store.connect import connection_arguments, open_async_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
-from model_pipeline.store.pg_store import CHUNK_COLUMNS
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.rows import CHUNK_COLUMNS
 
 CHUNKS = 100_000
 WORDS = 30_000

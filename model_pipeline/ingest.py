@@ -18,7 +18,8 @@ from model_pipeline.documents.read import is_container, read
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Document, Embedder
 from model_pipeline.errors import EmbedderMismatch, UnreadableDocument
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 
 # A batch is closed at whichever comes first; one larger document is a batch of its own.
 BATCH_DOCUMENTS = 256

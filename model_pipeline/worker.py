@@ -28,7 +28,6 @@ from model_pipeline.errors import (
     UnreadableDocument,
 )
 from model_pipeline.ingest import Ingest, IngestSummary, embed
-from model_pipeline.store.pg_store import EmbeddedDocument
 from model_pipeline.store.queue import (
     MAX_ATTEMPTS,
     IndexJob,
@@ -38,6 +37,7 @@ from model_pipeline.store.queue import (
     PgQueue,
     RefreshJob,
 )
+from model_pipeline.store.rows import EmbeddedDocument
 
 # A batch takes about half a second on two cores: that long a single edit may have to wait.
 BATCH_DOCUMENTS = 64

@@ -23,7 +23,7 @@ from model_pipeline.errors import ConfigurationError, Conflict, InvalidInput
 from model_pipeline.store import migrations
 from model_pipeline.store.connect import connection_arguments, translate_errors
 from model_pipeline.store.embedders import note, stored_embedders
-from model_pipeline.store.pg_store import CHUNK_COLUMNS
+from model_pipeline.store.rows import CHUNK_COLUMNS
 
 FORMAT = b"promptly-dump 3\n"
 COLUMNS = {

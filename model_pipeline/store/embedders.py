@@ -37,6 +37,16 @@ def active_embedder(connection: psycopg.Connection[Any]) -> tuple[str, int] | No
     return connection.execute("select name, dimensions from embedder where active").fetchone()
 
 
+def require_embedder(connection: psycopg.Connection[Any], made_by: tuple[str, int] | None) -> None:
+    """Hold the active embedder in place until the transaction ends."""
+    row = connection.execute("select * from hold_embedder()").fetchone()
+    if made_by and row != made_by:
+        raise EmbedderMismatch(
+            f"Another program put {row[0] if row and row[0] else 'no embedder'} in place of "
+            f"{made_by[0]} meanwhile: start again."
+        )
+
+
 def register(connection: psycopg.Connection[Any], name: str, dimensions: int, spec: str) -> None:
     """Note whose vectors the store holds; raises EmbedderMismatch when they are another's.
 

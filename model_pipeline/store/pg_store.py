@@ -2,56 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from pgvector import HalfVector
 from psycopg import sql
 from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
-from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from model_pipeline.domain import Caller, Chunk, Document, DocumentSummary
-from model_pipeline.errors import (
-    EmbedderMismatch,
-    Forbidden,
-    NotFound,
-    PromptlyError,
-    StoreUnavailable,
-)
+from model_pipeline.domain import Caller, DocumentSummary
+from model_pipeline.errors import Forbidden, NotFound, PromptlyError, StoreUnavailable
 from model_pipeline.store.caller import connection_as
 from model_pipeline.store.collections import lock_collection, require_name
 from model_pipeline.store.connect import translate_errors
-from model_pipeline.store.embedders import StoredEmbedder, register, stored_embedders
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from model_pipeline.store.embedders import (
+    StoredEmbedder,
+    register,
+    require_embedder,
+    stored_embedders,
+)
+from model_pipeline.store.rows import CHUNK_COLUMNS, EmbeddedDocument, copy_chunks, put_documents
 
 Result = TypeVar("Result")
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 ATTEMPTS = 4
 OVERTAKEN = (DeadlockDetected, SerializationFailure, UniqueViolation)
-
-CHUNK_COLUMNS = {
-    "collection_id": "uuid",
-    "document_id": "uuid",
-    "ordinal": "int4",
-    "start_at": "int4",
-    "heading_path": "text[]",
-    "context": "text",
-    "content": "text",
-    "metadata": "jsonb",
-    "embedding": "halfvec",
-}
 # One's own before what others share.
 WRITABLE = """
 select collection_id from collections
@@ -65,17 +42,6 @@ select d.document_id, c.name, d.source, d.title, d.metadata, d.chunk_count, d.co
     to_char(d.updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 from documents as d join collections as c using (collection_id)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedDocument:
-    """A document ready to be stored; `vectors` is float32 of shape [len(chunks), dimensions]."""
-
-    document: Document
-    content_hash: str
-    origin: str
-    chunks: Sequence[Chunk]
-    vectors: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +133,7 @@ class PgStore:
             require_embedder(connection, made_by or self._embedder)
             _lock_documents(connection, collection_id, [item.document.source for item in batch])
             lock_collection(connection, collection_id)
-            ids = _put_documents(connection, collection_id, batch)
+            ids = put_documents(connection, collection_id, batch)
             connection.execute("delete from chunks where document_id = any(%s)", (ids,))
             rows = ((collection_id, *one) for one in zip(ids, batch, strict=True))
             if self._caller is None:
@@ -283,16 +249,6 @@ class PgStore:
         raise StoreUnavailable("Other writers kept getting in the way: try again shortly.")
 
 
-def require_embedder(connection: psycopg.Connection[Any], made_by: tuple[str, int] | None) -> None:
-    """Hold the active embedder in place until the transaction ends."""
-    row = connection.execute("select * from hold_embedder()").fetchone()
-    if made_by and row != made_by:
-        raise EmbedderMismatch(
-            f"Another program put {row[0] if row and row[0] else 'no embedder'} in place of "
-            f"{made_by[0]} meanwhile: start again."
-        )
-
-
 def ensure_collection(connection: psycopg.Connection[Any], name: str) -> UUID:
     """The collection of this name that the caller may write to, made where there is none."""
     require_name(name)
@@ -322,87 +278,9 @@ def _lock_documents(
     return dict(rows.fetchall())
 
 
-def _put_documents(
-    connection: psycopg.Connection[Any], collection_id: UUID, batch: Sequence[EmbeddedDocument]
-) -> list[UUID]:
-    """Their ids, in order. The database makes them: a caller who chose them could find out by
-    trying which there are."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "insert into documents (collection_id, source, title, metadata, content_hash, origin, "
-            "chunk_count) values (%s, %s, %s, %s, %s, %s, %s) "
-            "on conflict (collection_id, source) do update set title = excluded.title, "
-            "metadata = excluded.metadata, content_hash = excluded.content_hash, content = null, "
-            "origin = excluded.origin, chunk_count = excluded.chunk_count, updated_at = now() "
-            "returning document_id",
-            [
-                (
-                    collection_id,
-                    item.document.source,
-                    item.document.title,
-                    _jsonb(item.document.metadata),
-                    item.content_hash,
-                    item.origin,
-                    len(item.chunks),
-                )
-                for item in batch
-            ],
-            returning=True,
-        )
-        return [row[0] for _ in cursor.results() for row in cursor]
-
-
 def _collection_of(connection: psycopg.Connection[Any], document_id: UUID) -> UUID | None:
     """The document's collection, where the caller may see it."""
     row = connection.execute("select collection_of(%s)", (document_id,)).fetchone()
     assert row is not None
     found: UUID | None = row[0]
     return found
-
-
-def copy_chunks(
-    connection: psycopg.Connection[Any],
-    table: Literal["chunks", "arriving"],
-    items: Iterable[tuple[UUID, UUID, EmbeddedDocument]],
-) -> None:
-    """All chunks of (collection, document id, document) in one COPY, so that the statistics are
-    brought up to date once."""
-    statement = f"copy {table} ({', '.join(CHUNK_COLUMNS)}) from stdin (format binary)"
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(list(CHUNK_COLUMNS.values()))
-        for collection_id, document_id, item in items:
-            metadata = _jsonb(item.document.metadata)
-            for chunk, vector in zip(item.chunks, item.vectors, strict=True):
-                copy.write_row(
-                    (
-                        collection_id,
-                        document_id,
-                        chunk.ordinal,
-                        chunk.start,
-                        list(chunk.heading_path),
-                        chunk.context(item.document.title),
-                        chunk.content,
-                        metadata,
-                        HalfVector(vector),
-                    )
-                )
-
-
-def _jsonb(metadata: Mapping[str, Any]) -> Jsonb:
-    """What JSON has no form for is kept as text, such as a date from a front matter: 2024-01-31."""
-    return Jsonb(_storable(metadata), dumps=partial(json.dumps, default=str, allow_nan=False))
-
-
-def _storable(value: Any) -> Any:
-    """`value` without what Postgres' JSON cannot hold: NUL, half a surrogate pair, a number that is
-    none."""
-    match value:
-        case str():
-            return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {_storable(str(key)): _storable(one) for key, one in value.items()}
-        case list() | tuple():
-            return [_storable(one) for one in value]
-    return value

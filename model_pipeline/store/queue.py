@@ -21,12 +21,9 @@ from psycopg_pool import ConnectionPool
 
 from model_pipeline.errors import Conflict, EmbedderMismatch
 from model_pipeline.store.connect import connection_arguments, for_libpq, translate_errors
-from model_pipeline.store.pg_store import (
-    EmbeddedDocument,
-    PgStore,
-    copy_chunks,
-    require_embedder,
-)
+from model_pipeline.store.embedders import require_embedder
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument, copy_chunks
 
 LEASE_S = 30
 MAX_ATTEMPTS = 5

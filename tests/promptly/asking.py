@@ -17,7 +17,8 @@ import psycopg
 from model_pipeline.domain import Answer, Caller, Chunk, Document
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.store.connect import open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 from promptly import serving
 from promptly.settings import Settings
 

@@ -19,7 +19,8 @@ from model_pipeline.domain import Chunk, Document
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.keys import PgKeys
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 from tests.servers import jwks
 from tests.servers.jwks import KeyServer
 

@@ -20,7 +20,8 @@ from model_pipeline.errors import NotFound
 from model_pipeline.store.caller import connection_as
 from model_pipeline.store.collections import PgCollections
 from model_pipeline.store.connect import connection_arguments, open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 from tests.promptly.people import COLLECTIONS, GOOD, PEOPLE, WORDS, Service
 
 

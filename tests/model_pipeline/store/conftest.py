@@ -15,7 +15,8 @@ from psycopg_pool import ConnectionPool
 
 from model_pipeline.domain import Chunk, Document
 from model_pipeline.store.connect import open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 
 DIMENSIONS = 384
 MakeDocument = Callable[..., EmbeddedDocument]

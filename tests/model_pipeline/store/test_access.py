@@ -17,8 +17,9 @@ from model_pipeline.domain import Caller, Chunk, Document, SearchMode
 from model_pipeline.errors import NotFound
 from model_pipeline.store.caller import BECOME, to_settings
 from model_pipeline.store.connect import connection_arguments, open_async_pool, open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.rows import EmbeddedDocument
 
 PEOPLE = {name: uuid4() for name in ("owner", "editor", "reader", "stranger")}
 # What each sees: `team` is shared with an editor and a reader, `notes` is the stranger's own.

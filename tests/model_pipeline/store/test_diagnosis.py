@@ -18,7 +18,8 @@ from model_pipeline.store import standby
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.diagnosis import Finding, contents, diagnose, schema, server
 from model_pipeline.store.diagnosis.verdict import Subject
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 from model_pipeline.store.standby import alone
 
 MakeDocument = Callable[..., EmbeddedDocument]

@@ -18,8 +18,9 @@ from model_pipeline.domain import SearchMode
 from model_pipeline.errors import ConfigurationError, Conflict, InvalidInput
 from model_pipeline.store.connect import open_async_pool
 from model_pipeline.store.dump import dump, restore
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.rows import EmbeddedDocument
 
 TABLES = """
 collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics

@@ -30,7 +30,8 @@ from model_pipeline.errors import (
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 
 MakeDocument = Callable[..., EmbeddedDocument]
 
@@ -318,7 +319,8 @@ from itertools import count
 import numpy as np
 from model_pipeline.domain import Chunk, Document
 from model_pipeline.store.connect import open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 vectors = np.full((20, 384), 384**-0.5, np.float32)
 with open_pool(sys.argv[1], min_size=1, max_size=1) as pool:
     store = PgStore(pool)

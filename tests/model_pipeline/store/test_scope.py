@@ -19,8 +19,9 @@ from model_pipeline.errors import EmbedderMismatch
 from model_pipeline.store import dump
 from model_pipeline.store.caller import BECOME, to_settings
 from model_pipeline.store.connect import connection_arguments, open_async_pool, open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.rows import EmbeddedDocument
 from tests.conftest import NewDatabase
 
 VECTOR = np.eye(1, 384, dtype=np.float32)

@@ -18,8 +18,9 @@ import pytest
 from model_pipeline.domain import Chunk, Document, SearchMode, SearchResult
 from model_pipeline.errors import InvalidInput, NotFound
 from model_pipeline.store.connect import open_async_pool, open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.rows import EmbeddedDocument
 
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 K1, B = 1.2, 0.75

@@ -15,8 +15,9 @@ from postgrest.exceptions import APIError
 from model_pipeline.domain import Chunk, Document, SearchMode
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.store.connect import EMBEDDER_MISMATCH, open_async_pool, open_pool
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
+from model_pipeline.store.rows import EmbeddedDocument
 from supabase import Client, ClientOptions, create_client
 from tests.servers.supabase_lite import SupabaseServer
 

@@ -19,7 +19,8 @@ from model_pipeline.errors import Forbidden, Unauthorized
 from model_pipeline.load_data import Wanted, export
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.doors import SupabaseDoor
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 from model_pipeline.store.supabase_api import open_client, translate_errors
 from supabase import Client
 from tests.conftest import NewDatabase
