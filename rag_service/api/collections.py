@@ -11,8 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from model_pipeline.errors import InvalidInput
-from rag_service.api.replies import reply, since
-from rag_service.api.schemas import (
+from rag_service.api.collection_schemas import (
     CollectionChange,
     CollectionList,
     CollectionReply,
@@ -23,6 +22,7 @@ from rag_service.api.schemas import (
     from_collection,
     from_member,
 )
+from rag_service.api.replies import reply, since
 from rag_service.api.services import Services
 
 CollectionId = Annotated[

@@ -17,6 +17,7 @@ from model_pipeline.domain import Chunk, Document
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.rows import EmbeddedDocument
+from tests.model_pipeline.store.diagnosing import EMBEDDER
 
 DIMENSIONS = 384
 MakeDocument = Callable[..., EmbeddedDocument]
@@ -56,6 +57,18 @@ def embedded() -> MakeDocument:
         return EmbeddedDocument(document, document.content_hash(), origin, chunks, vectors)
 
     return make
+
+
+@pytest.fixture
+def sound(database: str, embedded: MakeDocument) -> str:
+    """A healthy database with documents in two collections."""
+    with open_pool(database, min_size=1, max_size=1) as pool:
+        store = PgStore(pool)
+        store.register_embedder(*EMBEDDER)
+        for name in ("manuals", "notes"):
+            batch = [embedded(f"{name}.md", ("Apples and pears. ", "Pears, a cat. "))]
+            store.replace_documents(store.ensure_collection(name), batch)
+    return database
 
 
 @pytest.fixture
