@@ -33,7 +33,7 @@ from model_pipeline.store.doors import Door, Kind, Page, PostgresDoor, Selection
 from model_pipeline.store.supabase_api import open_client
 from tests.conftest import NewDatabase
 from tests.servers import supabase_lite
-from tests.servers.pgbouncer import free_port
+from tests.servers.ports import free_port
 from tests.servers.supabase_lite import SupabaseServer
 
 ROWS = 2600

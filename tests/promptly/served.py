@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.servers.ports import free_port
 
 KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 
@@ -39,9 +40,7 @@ class Served:
 @contextmanager
 def served(database: str, home: Path, **settings: object) -> Iterator[Served]:
     """With `settings` as environment variables; stopped by SIGTERM at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     environment |= {
         "PROMPTLY_HOME": str(home),

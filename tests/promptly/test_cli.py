@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from model_pipeline.domain import Embedder
 from promptly.cli.app import app
+from tests.servers.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,6 @@ def error(done: subprocess.CompletedProcess[str]) -> str:
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: ")
     return line
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_documents_to_a_cited_answer(home: Path, tmp_path: Path) -> None:

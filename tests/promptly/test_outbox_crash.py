@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ import pytest
 
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
+from tests.servers.ports import free_port
 
 KILLS = 10
 TEXT = "# Museum\n\nThe museum opens at nine in the morning. It closes at five.\n"
@@ -75,13 +75,6 @@ class Told:
     questions: dict[str, str] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def talk(apis: list[Api], told: Told, stop: threading.Event, chance: random.Random) -> None:

@@ -15,7 +15,7 @@ import httpx
 from psycopg.conninfo import conninfo_to_dict
 
 from model_pipeline.store.migrations import migrate
-from tests.servers.pgbouncer import free_port, wait_for_port
+from tests.servers.ports import free_port, wait_for_port
 
 FOLDER = Path(__file__).parent / "supabase"
 PROGRAM = FOLDER / "node_modules/@supabase/lite/dist/cli/index.js"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from model_pipeline.errors import StoreUnavailable
 from model_pipeline.store.diagnosis import diagnose, server
+from tests.servers.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,6 @@ def test_exhausted_connections_are_told(database: str, role: str) -> None:
     as_role = make_conninfo(database, user=role)
     with psycopg.connect(as_role), pytest.raises(StoreUnavailable, match=r"exhausted.*POOL_SIZE"):
         list(diagnose(as_role))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

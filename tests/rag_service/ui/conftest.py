@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -44,12 +43,14 @@ from rag_service.ui.launch import command
 from tests.rag_service.conftest import FakeEmbedder
 from tests.rag_service.fake_history import FakeHistory
 from tests.rag_service.fake_sources import FakeSources
+from tests.servers.ports import free_port
 
 SPACE = UUID("00000000-0000-0000-0000-000000000001")
 HOSTILE = (
     "<script>window.hacked = 1</script> ![x](http://evil.example/a.png) [x](javascript:alert(1)) "
     '<img src=x onerror="window.hacked = 2"> $x^2$ :red[loud] **bold** rows[1]'
 )
+
 TEXTS = {
     "with": "Intro.\n\nThe with statement wraps the execution of a block.\n\nMore of it.",
     "hostile": f"Before. {HOSTILE} After.",
@@ -221,13 +222,6 @@ class World:
         return IngestReport(new=1)
 
     async def ready(self) -> None: ...
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager
