@@ -45,7 +45,7 @@ unit: $(VENV)/.test
 	@sh tests/install-package.sh "chromium chromium-browser google-chrome" "chromium fonts-dejavu-core" the browser tests
 	@sh tests/install-package.sh pgbouncer pgbouncer the tests through PgBouncer
 	@sh tests/servers/install-supabase.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 $(BENCH_VENV)/.done: requirements/bench.lock
 	$(PYTHON) -m venv $(BENCH_VENV)
