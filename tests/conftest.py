@@ -35,12 +35,15 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def embedder_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    """With all that the default embedder keeps in it, made once for all tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    open_onnx_embedder(cache_dir=folder, threads=2)
+    return folder
 
 
 @pytest.fixture(scope="session")
 def embedder(embedder_cache: Path) -> OnnxEmbedder:
-    """The default embedder, made once for all tests."""
+    """The default embedder."""
     return open_onnx_embedder(cache_dir=embedder_cache, threads=2)
 
 
