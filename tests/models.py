@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from model_pipeline.documents.found import from_text
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import Embedder
+from model_pipeline.embedding import weights
 from model_pipeline.embedding.factory import open_embedder
 from model_pipeline.in_use import InUse
 from model_pipeline.ingest import Ingest
@@ -32,6 +33,18 @@ TITLE = "Red shop"  # it stands before what is embedded
 ROUNDING = 2e-3
 
 open_tiny = partial(open_embedder, cache_dir=Path(), threads=2)
+
+
+def build_fp32(path: Path) -> None:
+    """The default embedder's graph before it is quantised, written to `path`."""
+    import onnx
+    from safetensors.numpy import load_file
+
+    from model_pipeline.embedding.bert_graph import build
+
+    folder = weights.model_folder()
+    config = json.loads((folder / "config.json").read_text())
+    onnx.save(build(load_file(folder / "model.safetensors"), config), path)
 
 
 def make_model(folder: Path, *, dimensions: int, seed: int) -> str:

@@ -233,15 +233,3 @@ def _make(folder: Path, graph: Path) -> None:
             f"The embedder's cache {graph.parent} cannot be written ({error.strerror or error}): "
             "free disk space, mend its permissions, or name another folder with PROMPTLY_HOME."
         ) from error
-
-
-def build_fp32(path: Path) -> Any:
-    """The graph before quantisation, written to `path`: what tests compare with."""
-    import onnx
-    from safetensors.numpy import load_file
-
-    from model_pipeline.embedding.bert_graph import build
-
-    folder = weights.model_folder()
-    full = load_file(weights.checked(folder, "model.safetensors"))
-    onnx.save(build(full, _config(folder)), path)

@@ -21,9 +21,9 @@ from model_pipeline.embedding.kernel import FLAGS, SOURCE, Kernel, Unfit, open_k
 from model_pipeline.embedding.onnx_embedder import (
     MAX_TOKENS,
     OnnxEmbedder,
-    build_fp32,
     open_onnx_embedder,
 )
+from tests.models import build_fp32
 
 CONFIG = json.loads((weights.model_folder() / "config.json").read_text(encoding="utf-8"))
 PROSE = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")

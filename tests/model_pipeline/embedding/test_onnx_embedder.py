@@ -16,10 +16,10 @@ from model_pipeline.embedding.factory import open_embedder
 from model_pipeline.embedding.onnx_embedder import (
     MAX_TOKENS,
     OnnxEmbedder,
-    build_fp32,
     open_onnx_embedder,
 )
 from model_pipeline.errors import ConfigurationError
+from tests.models import build_fp32
 
 TEXTS = [
     "When are default parameter values evaluated?",
