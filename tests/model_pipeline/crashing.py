@@ -51,9 +51,10 @@ class HashEmbedder:
 
 
 def processes() -> ForkServerContext:
-    """Processes forked from one that has imported everything."""
+    """Processes forked from one that has imported everything, the commands' parts too: a run of
+    the tests has one such."""
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "promptly.serving", "rich.console", "typer"])
     return context
 
 

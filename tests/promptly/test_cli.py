@@ -20,25 +20,26 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from model_pipeline.domain import Embedder
+from model_pipeline.store.embedded import embedded_postgres
 from promptly.cli.app import app
+from tests.promptly.commands import promptly
 from tests.servers.ports import free_port
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path, embedder: object) -> Path:
+def home(
+    tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path, embedder: object
+) -> Iterator[Path]:
+    """With its server running, so that not each command starts and stops it."""
     made = tmp_path_factory.mktemp("home")
     (made / "cache").symlink_to(embedder_cache)
-    return made
+    with embedded_postgres(made / "postgres"):
+        yield made
 
 
 def run(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "promptly", *arguments],
-        env={**os.environ, "PROMPTLY_HOME": str(home), "COLUMNS": "200", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    given = {"PROMPTLY_HOME": str(home), "COLUMNS": "200", **environment}
+    return promptly(*arguments, environment=given)
 
 
 def as_json(home: Path, *arguments: str) -> dict[str, Any]:
@@ -50,10 +51,9 @@ def as_json(home: Path, *arguments: str) -> dict[str, Any]:
 
 def error(done: subprocess.CompletedProcess[str]) -> str:
     """The one clear sentence on stderr."""
-    assert "Traceback" not in done.stderr
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("Error: ")
-    return line
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("Error: "), (done.args, done.stderr)
+    return lines[0]
 
 
 def test_documents_to_a_cited_answer(home: Path, tmp_path: Path) -> None:

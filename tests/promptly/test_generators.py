@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from promptly.settings import Settings
 from rag_service.generate.transformers_writer import TransformersWriter, Weights
 from tests import models
 from tests.language_models import make_language_model
+from tests.promptly.commands import promptly
 from tests.servers import openai_compatible
 from tests.servers.openai_compatible import Endpoint
 
@@ -113,13 +111,7 @@ def test_what_is_wrong_is_told_before_anything_is_asked(
 
 def cli(home: Path, database: str, *arguments: str, **environment: str) -> Any:
     given = {"PROMPTLY_HOME": str(home), "PROMPTLY_DATABASE_URL": database, **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "promptly", *arguments],
-        env=os.environ | given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return promptly(*arguments, environment=given)
 
 
 def test_the_doctor_and_ask_know_the_generator(home: Path, stored: str, endpoint: Endpoint) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +24,7 @@ from model_pipeline.store.pg_store import PgStore
 from promptly import serving
 from promptly.settings import Settings
 from rag_service.api.app import create_app
+from tests.promptly.commands import promptly
 
 Ask = Callable[..., Awaitable[httpx.Response]]
 DAY = timedelta(days=1)
@@ -251,10 +250,7 @@ def test_a_dump_brings_no_keys(
 
 def command(home: Path, database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PROMPTLY_HOME": str(home), "PROMPTLY_DATABASE_URL": database, "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "promptly", "keys", *arguments],
-        env=os.environ | environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return promptly("keys", *arguments, environment=environment)
 
 
 def test_from_the_command_line(keys: PgKeys, database: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.promptly import commands
 from tests.servers.website import website
 
 Promptly = Any
@@ -35,10 +36,7 @@ def environment(database: str, tmp_path: Path, embedder_cache: Path, embedder: o
 @pytest.fixture
 def promptly(environment: Any) -> Promptly:
     def run(*arguments: str, fails: bool = False) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "promptly", *arguments],
-            env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = commands.promptly(*arguments, environment=environment)
         assert (done.returncode == 1) is fails, done.stderr
         if fails:
             (line,) = done.stderr.strip().splitlines()
