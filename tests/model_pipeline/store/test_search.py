@@ -66,13 +66,15 @@ def search(
     return asyncio.run(run())
 
 
-def reference(database: str, question: str) -> dict[str, float]:
+def reference(database: str, question: str, collection: str | None = None) -> dict[str, float]:
     """BM25 in plain Python over the store's own lexemes: source to score."""
     with psycopg.connect(database, options="-c search_path=public,extensions") as connection:
         rows = connection.execute(
             "select d.source, u.lexeme, cardinality(u.positions) from documents as d "
             "join chunk_lexemes as l on l.chunk_id in (select chunk_id from chunks as c "
-            "where c.document_id = d.document_id), unnest(l.lexemes) as u"
+            "where c.document_id = d.document_id), unnest(l.lexemes) as u "
+            "where %(name)s::text is null or d.collection_id = any(collections_named(%(name)s))",
+            {"name": collection},
         ).fetchall()
         asked = connection.execute("select tsvector_to_array(lexemes(%s))", (question,)).fetchone()
     assert asked is not None
@@ -92,9 +94,9 @@ def reference(database: str, question: str) -> dict[str, float]:
     return scores
 
 
-def assert_exact(database: str, question: str) -> None:
-    expected = reference(database, question)
-    result = search(database, question, k=100)
+def assert_exact(database: str, question: str, collection: str | None = None) -> None:
+    expected = reference(database, question, collection)
+    result = search(database, question, k=100, collection=collection)
     found = {passage.source: passage.score for passage in result.passages}
     assert found == pytest.approx(expected, abs=1e-6)
     assert [p.score for p in result.passages] == sorted(found.values(), reverse=True)
@@ -133,6 +135,34 @@ def test_bm25_is_exact_as_documents_come_and_go(store: PgStore, database: str) -
     assert totals == (True, True)
     store.remove_sources(collection, [f"d{n}" for n in range(60)])
     assert statistics(database)[0] == []
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_bm25_is_exact_by_whichever_way(store: PgStore, database: str, counted: bool) -> None:
+    """Any number of terms, in collections that are most of the store and a little of it: by the
+    index over words and by the chunks, before and after Postgres knows how many there are."""
+    most, little = store.ensure_collection("most"), store.ensure_collection("little")
+    batch = [document(f"m{n}", text, n) for n, text in enumerate(texts(30))]
+    store.replace_documents(most, batch)
+    batch = [document(f"l{n}", text, n) for n, text in enumerate(texts(6, 3))]
+    store.replace_documents(little, batch)
+    if counted:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("vacuum analyze chunk_lexemes")
+    for count in range(1, len(WORDS) + 1):
+        for collection in (None, "most", "little"):
+            assert_exact(database, " ".join(WORDS[:count]), collection)
+
+
+def test_new_words_do_not_wait_for_the_index(store: PgStore, database: str) -> None:
+    """A search would read all that wait."""
+    collection = store.ensure_collection("shop")
+    store.replace_documents(collection, [document(f"d{n}", t, n) for n, t in enumerate(texts(60))])
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "select gin_clean_pending_list('chunk_lexemes_lexemes')"
+        ).fetchone()
+    assert row == (0,)
 
 
 def test_occurrences_are_read_back_from_the_rank(database: str) -> None:
