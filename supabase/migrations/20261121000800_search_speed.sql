@@ -47,7 +47,7 @@ as $$
 declare
     k1 constant double precision := 1.2;
     b constant double precision := 0.75;
-    budget double precision := 250;
+    budget double precision := 400;
     guard constant integer := 2000;
     mean_length double precision := greatest(scope_length::double precision / scope_count, 1);
     terms tsquery[];
