@@ -1,5 +1,5 @@
--- The same results at two thirds of the work: the index over words is always whole, and serves small
--- collections too; terms are scored four at a time.
+-- The same results with less work: the index over words is always whole, and serves a small collection
+-- too where that is most of the table; terms are scored four at a time.
 
 -- New chunks go straight into the index: a search after an ingest would have to read the whole list
 -- of those that wait to be put in.

@@ -226,6 +226,21 @@ def test_chunks_named_to_an_arm_must_be_of_the_scope(filled: str, arm: str) -> N
             assert row == (found,), name
 
 
+def test_the_index_over_all_words_serves_who_reads_everything(filled: str) -> None:
+    """In a small collection it would tell others, by the time taken, of words in hidden ones."""
+    for name, scans in ((None, 1), ("reader", 0), ("stranger", 0), ("anon", 0)):
+        with connected(filled, name) as connection:
+            found = connection.execute(
+                "select chunk_id from search_chunks('open', null, mode => 'lexical', "
+                "collection => 'open')"
+            ).fetchall()
+            row = connection.execute(
+                "select pg_stat_get_xact_numscans('public.chunk_lexemes_lexemes'::regclass)"
+            ).fetchone()
+        assert len(found) == 1
+        assert row == (scans,), name
+
+
 WRITES = {
     "rename": "update collections set name = 'x' where name = 'team'",
     "retitle": "update documents set title = 'x' where source = 'team/1'",
