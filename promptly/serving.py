@@ -33,7 +33,7 @@ from promptly.bootstrap import following_ingest, in_use
 from promptly.generators import generators
 from promptly.settings import Settings
 from rag_service.answer import Answerer
-from rag_service.answer_cache import CachedAnswerer, Remembering
+from rag_service.answer_cache import CachedAnswerer
 from rag_service.api.limits import Drain, Limits
 from rag_service.api.metrics import Metrics
 from rag_service.api.services import (
@@ -43,6 +43,7 @@ from rag_service.api.services import (
     Upload,
     without_accounts,
 )
+from rag_service.embed import Remembering
 from rag_service.keep import Keeper
 from rag_service.kept_answers import KeptAnswers
 from rag_service.outbox import Outbox
@@ -107,6 +108,7 @@ async def answering(
                 return retriever, CachedAnswerer(
                     answerer, kept, telling, asked, executor,
                     release_id=release, threshold=settings.cache_threshold,
+                    asker=caller and (caller.role, caller.claims.get("sub")),
                 )  # fmt: skip
 
             yield Answering(

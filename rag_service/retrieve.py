@@ -14,6 +14,7 @@ import numpy as np
 
 from model_pipeline.domain import Embedder, SearchMode, SearchResult
 from model_pipeline.errors import EmbedderMismatch, InvalidInput, TooLarge, Unavailable
+from rag_service.embed import embedded
 from rag_service.spans import span
 
 if TYPE_CHECKING:
@@ -87,11 +88,10 @@ class Retriever:
             asked = time.perf_counter()
             vector = None
             if mode != "lexical" or diversity:
-                with span("embed"):
-                    vector = pulled(
-                        await self._embed(embedder, [text, *(near for near, _ in context)]),
-                        [weight for _, weight in context],
-                    )
+                vector = pulled(
+                    await self._embed(embedder, [text, *(near for near, _ in context)]),
+                    [weight for _, weight in context],
+                )
             spent += time.perf_counter() - asked
             with span("retrieve", **{"db.system.name": "postgresql"}):
                 return vector, await self._store.search(
@@ -125,8 +125,7 @@ class Retriever:
         return replace(result, passages=passages, timings_ms=timings)
 
     async def _embed(self, embedder: Embedder, texts: list[str]) -> NDArray[np.float32]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, embedder.embed, texts)
+        return await embedded(embedder, self._executor, texts)
 
 
 def cleaned(query: str) -> str:
