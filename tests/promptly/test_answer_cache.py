@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from model_pipeline.domain import Answer, Turn
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.reembed import Reembed, back
 from rag_service.answer import Delta, Done
-from rag_service.answer_cache import CachedAnswerer
+from rag_service.answer_cache import CachedAnswerer, Scopes
 from tests.models import open_tiny
 from tests.promptly.asking import PEOPLE, House, house, user
 
@@ -174,6 +175,83 @@ def test_of_many_at_once_one_is_worked_out(shop: House) -> None:
     answers: list[Answer] = shop.wait(many())
     assert sorted(one.cached for one in answers) == [False] + [True] * 7
     assert len({one.answer_id for one in answers}) == 8
+
+
+class Between:
+    """An asker's scope, with an edit before it is read or after it."""
+
+    def __init__(self, scopes: Scopes, edit: Callable[[], None], *, first: bool) -> None:
+        self._scopes, self._edit, self._first = scopes, edit, first
+
+    async def scope(self, collection: str | None, embedder: str) -> str | None:
+        if self._first:
+            await asyncio.to_thread(self._edit)
+        found = await self._scopes.scope(collection, embedder)
+        if not self._first:
+            await asyncio.to_thread(self._edit)
+        return found
+
+
+def ask_with_an_edit(shop: House, question: str, *, first: bool) -> tuple[Answer, bool]:
+    """The answer, and whether the question's vector was there when the edit began."""
+    _, answerer = shop.replicas[0].acting_for(PEOPLE["ann"])
+    assert isinstance(answerer, CachedAnswerer)
+    embedded: list[bool] = []
+
+    def edit() -> None:
+        deadline = time.monotonic() + 5  # as long as it takes, where it is embedded at all
+        while first and answerer._embedder.remembered([question]) is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
+        embedded.append(answerer._embedder.remembered([question]) is not None)
+        shop.put("shop", "hours.md", LATER)
+
+    answerer._scopes = Between(answerer._scopes, edit, first=first)
+    answer: Answer = shop.wait(answerer.answer(question))
+    return answer, embedded == [True]
+
+
+def test_the_database_and_the_embedder_are_asked_at_the_same_time(shop: House) -> None:
+    """And what was committed until the version is read counts, though the vector was there."""
+    answer, embedded_before = ask_with_an_edit(shop, AGAIN, first=True)
+    assert embedded_before
+    assert "ten" in answer.answer and not answer.cached
+
+
+def test_the_very_same_question_is_given_again_without_its_vector(shop: House) -> None:
+    _, answerer = shop.replicas[0].acting_for(PEOPLE["ann"])
+    assert isinstance(answerer, CachedAnswerer)
+    assert shop.wait(answerer.answer(QUESTION)).cached
+    assert answerer._embedder.remembered([QUESTION]) is None
+
+
+@pytest.mark.parametrize("question", [QUESTION, AGAIN])
+def test_an_edit_after_the_version_was_read_is_the_next_askers(shop: House, question: str) -> None:
+    """Who asked before it was committed is given what held then; who asks now, is not."""
+    answer, _ = ask_with_an_edit(shop, question, first=False)
+    assert "nine" in answer.answer and answer.cached
+    for _ in range(2):
+        after = shop.ask("ann", question)
+        assert "ten" in after.answer
+    assert after.cached
+
+
+def test_what_was_found_after_an_edit_is_not_kept_as_of_before(shop: House) -> None:
+    question = "At what time of the morning is the shop opened?"
+    answer, _ = ask_with_an_edit(shop, question, first=False)
+    assert "ten" in answer.answer and not answer.cached
+    assert [shop.ask("ann", question).cached for _ in range(2)] == [False, True]
+    shop.put("shop", "hours.md", HOURS)
+    assert "nine" in shop.ask("ann", question).answer
+
+
+def test_a_miss_tells_what_the_look_up_took(shop: House) -> None:
+    timings = shop.ask("ann", "How long after the purchase are tents returned?").timings_ms
+    assert set(timings) == {"cache", "embed", "search", "generate", "verify", "total"}
+    assert all(ms >= 0 for ms in timings.values()) and timings["embed"] > 0
+    stages = sum(ms for stage, ms in timings.items() if stage != "total")
+    assert stages <= timings["total"]
 
 
 PROCESS = """

@@ -80,6 +80,25 @@ def test_one_that_is_too_large_by_itself_is_not_kept() -> None:
     assert len(kept) == kept.size == 0
 
 
+@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=80))
+def test_each_question_stays_with_its_vector(steps: list[tuple[int, bool]]) -> None:
+    """However the others come and go."""
+    kept = KeptAnswers(entries=20)
+    vectors = np.random.default_rng(1).normal(size=(31, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for number, asked_again in steps:
+        question = f"What is number {number}?"
+        if asked_again:
+            kept.same(KEY, question)  # so that others go before it
+        made = answer(question)
+        kept.keep(KEY, question, vectors[number], [], made)
+        for one in range(31):
+            text = f"What is number {one}?"
+            held = kept.has_same(KEY, text)
+            found = kept.alike(KEY, text.lower(), vectors[one], 0.999)
+            assert (found.question if found else None) == (text if held else None)
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdef"), st.integers(0, 2), st.integers(1, 3_000)), max_size=60
