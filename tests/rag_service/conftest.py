@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import threading
 import time
@@ -15,6 +14,7 @@ from uuid import UUID, uuid5
 import numpy as np
 import pytest
 import uvicorn
+import uvloop
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
@@ -196,7 +196,8 @@ def api(new_services: NewServices) -> Iterator[TestClient]:
 
 @pytest.fixture
 def serve() -> Serve:
-    """A real server on a free port; gives its address."""
+    """A real server on a free port, on the event loop that the service runs on; gives its
+    address."""
 
     @contextmanager
     def run(services: Services) -> Iterator[str]:
@@ -204,7 +205,7 @@ def serve() -> Serve:
             create_app(services), host="127.0.0.1", port=0, log_level="critical", ws="none"
         )
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+        thread = threading.Thread(target=lambda: uvloop.run(server.serve()))
         thread.start()
         try:
             while not server.started:

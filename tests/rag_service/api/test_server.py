@@ -9,7 +9,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from model_pipeline.domain import Claim, Draft, Passage, Turn
 from rag_service.answer import Delta
 from rag_service.api.services import Services
 
@@ -51,6 +52,44 @@ def test_pieces_arrive_as_they_are_made(new_services: NewServices, serve: Serve)
         assert b"first" in next(pieces)
         slow.go.set()
         assert b"second" in b"".join(pieces)
+
+
+class Holding:
+    """A generator that holds the event loop up, until `go`, as soon as it is asked."""
+
+    name = "holding"
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.waited_for_nothing = False
+
+    async def generate(
+        self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
+    ) -> AsyncGenerator[Draft]:
+        self.waited_for_nothing = not self.go.wait(5)
+        yield Draft("Once. [1]", (Claim(1, 0, passages[0].content[:4]),))
+
+
+@pytest.mark.parametrize("path", ["/v1/answers", "/v1/chat/completions"])
+def test_what_was_found_leaves_before_the_generator_begins(
+    path: str, new_services: NewServices, serve: Serve
+) -> None:
+    """Whatever the generator does at first: the first bytes are in the socket by then."""
+    holding = Holding()
+    asked: dict[str, Any] = QUESTION
+    if path != "/v1/answers":
+        message = {"role": "user", "content": "When?"}
+        asked = {"model": "promptly", "messages": [message], "stream": True}
+    with (
+        serve(new_services(generator=holding)) as address,
+        httpx.stream("POST", f"{address}{path}", json=asked, timeout=10) as response,
+    ):
+        pieces = response.iter_raw()
+        first = next(pieces)
+        assert b"event: passages" in first or b'"role":"assistant"' in first
+        holding.go.set()
+        assert b"Once." in b"".join(pieces)
+    assert not holding.waited_for_nothing
 
 
 def test_work_stops_when_its_reader_leaves(new_services: NewServices, serve: Serve) -> None:
