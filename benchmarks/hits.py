@@ -1,8 +1,8 @@
 """`python -m benchmarks.hits`: what giving an answer again takes, against embedding its question.
 
 Through the service's own parts, as a person whom row-level security binds, while 500 answers are
-kept. Both sides take turns in blocks, wait for the same executor, and are followed to the processor:
-in this process, and in the database's.
+kept. The sides take turns in blocks. Time is that of the clock, and of processors: this process',
+and the database's.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SHOPS = (
     "post-office tea-house market observatory theatre swimming-pool bicycle-shop"
 ).split()
 TOWNS = (
-    "Lisbon Porto Madrid Seville Paris Lyon Rome Turin Vienna Graz Prague Brno Warsaw Krakow Berlin "
-    "Hamburg Oslo Bergen Dublin Cork Athens Riga Tallinn Helsinki Turku"
+    "Lisbon Porto Madrid Seville Paris Lyon Rome Turin Vienna Graz Prague Brno Warsaw Krakow "
+    "Berlin Hamburg Oslo Bergen Dublin Cork Athens Riga Tallinn Helsinki Turku"
 ).split()
 WHO = str(uuid4())
 CALLER = Caller("authenticated", {"sub": WHO, "role": "authenticated"})

@@ -17,6 +17,7 @@ from promptly.settings import Settings
 from rag_service.generate.extractive import Extractive
 from rag_service.generate.factory import WriterOptions, open_writer
 from rag_service.generate.fallback import Breaker, WithFallback
+from rag_service.generate.writer import Spent, unheard
 
 if TYPE_CHECKING:
     from rag_service.generate.openai_writer import OpenAIWriter
@@ -26,10 +27,12 @@ GeneratorFor = Callable[[Embedder], Generator]
 
 
 @asynccontextmanager
-async def generators(settings: Settings, executor: Executor) -> AsyncIterator[GeneratorFor]:
+async def generators(
+    settings: Settings, executor: Executor, spent: Spent = unheard
+) -> AsyncIterator[GeneratorFor]:
     """What makes the generator that is set, for the embedder in use; `executor` runs what is
-    computed. Raises ConfigurationError."""
-    writer = await asyncio.to_thread(open_writer, settings.generator, options(settings))
+    computed, `spent` hears of tokens. Raises ConfigurationError."""
+    writer = await asyncio.to_thread(open_writer, settings.generator, options(settings, spent))
     if writer is None:
         yield lambda embedder: Extractive(embedder, executor)
         return
@@ -74,7 +77,7 @@ async def check(settings: Settings) -> str:
         await writer.close()
 
 
-def options(settings: Settings) -> WriterOptions:
+def options(settings: Settings, spent: Spent = unheard) -> WriterOptions:
     key = settings.openai_api_key
     return WriterOptions(
         api_key=key.get_secret_value() if key else None,
@@ -83,4 +86,5 @@ def options(settings: Settings) -> WriterOptions:
         timeout_s=settings.generator_timeout_s,
         batch=settings.generator_batch,
         cache_dir=settings.cache_dir / "models",
+        spent=spent,
     )

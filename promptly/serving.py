@@ -51,7 +51,7 @@ from rag_service.retrieve import Retriever
 
 log = structlog.get_logger()
 FOLLOW_EVERY_S = 3.0
-SAMPLE_EVERY_S = 15.0
+SAMPLE_EVERY_S = 5.0
 STATES = ("waiting", "running", "dead")
 DEFAULT_RATE_PER_MINUTE = 600
 DEFAULT_CONCURRENCY_PER_CALLER = 20
@@ -76,13 +76,14 @@ class Answering:
 
 @asynccontextmanager
 async def answering(
-    settings: Settings, conninfo: str, documents: PgStore
+    settings: Settings, conninfo: str, documents: PgStore, metrics: Metrics | None = None
 ) -> AsyncIterator[Answering]:
+    metrics = metrics or Metrics()  # that nobody reads
     embedders = in_use(settings, documents)
     kept = KeptAnswers()
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor:
         async with (
-            generators(settings, executor) as generator_for,
+            generators(settings, executor, metrics.spent) as generator_for,
             open_async_pool(
                 conninfo, min_size=1, max_size=settings.pool_size, **online(settings)
             ) as pool,
@@ -109,6 +110,7 @@ async def answering(
                     answerer, kept, telling, asked, executor,
                     release_id=release, threshold=settings.cache_threshold,
                     asker=caller and (caller.role, caller.claims.get("sub")),
+                    told=metrics.looked_up,
                 )  # fmt: skip
 
             yield Answering(
@@ -133,10 +135,10 @@ async def services(
         open_pool(conninfo, min_size=1, max_size=4, **online(settings)) as pool,
         open_outbox(settings, conninfo) as outbox,
     ):
-        async with answering(settings, conninfo, PgStore(pool)) as parts:
+        metrics = Metrics()
+        async with answering(settings, conninfo, PgStore(pool), metrics) as parts:
             limits, metrics_access = _limits(settings), _metrics_access(settings)
             drained = drain or Drain()
-            metrics = Metrics()
             metrics.watch_pool("search", parts.pool_stats)
             metrics.watch_pool("store", pool.get_stats)
             authenticate = (

@@ -4,7 +4,8 @@ what somebody sent."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -14,7 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from model_pipeline.domain import Answer, SearchResult
+from model_pipeline.domain import Answer, Passage, SearchResult
 from rag_service.api.limits import Room
 
 METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
@@ -44,7 +45,7 @@ class Metrics:
             ("route", "stage"), buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self._searches = Counter(
-            "promptly_searches", "Searches by result: found or empty.", ("result",),
+            "promptly_searches", "Searches by result: found or empty.", ("route", "result"),
             registry=registry,
         )  # fmt: skip
         self._answers = Counter(
@@ -60,7 +61,8 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._cache = Counter(
-            "promptly_cache", "Look-ups by result: hit or miss.", ("cache", "result"),
+            "promptly_cache", "Look-ups by result: hit (to the letter), reworded, or miss.",
+            ("cache", "result"),
             registry=registry,
         )  # fmt: skip
         self._release = Gauge(
@@ -82,21 +84,25 @@ class Metrics:
         self._request_seconds.labels(route).observe(seconds)
 
     def searched(self, result: SearchResult) -> None:
-        self._searches.labels("found" if result.passages else "empty").inc()
+        self._found("search", result.passages)
         self._timed("search", result.timings_ms)
 
     def answered(self, answer: Answer) -> None:
+        if not answer.cached:
+            self._found("answer", answer.passages)
         self._answers.labels("declined" if answer.declined else "answered").inc()
         self._citations.labels("verified").inc(len(answer.citations))
         self._citations.labels("dropped").inc(answer.dropped_citations)
         self._timed("answer", answer.timings_ms)
 
-    def tokens(self, kind: str, count: int) -> None:
-        """`kind` is prompt or completion."""
-        self._tokens.labels(kind).inc(count)
+    def spent(self, prompt: int, completion: int) -> None:
+        """Tokens of one answer."""
+        self._tokens.labels("prompt").inc(prompt)
+        self._tokens.labels("completion").inc(completion)
 
-    def cache(self, name: str, *, hit: bool) -> None:
-        self._cache.labels(name, "hit" if hit else "miss").inc()
+    def looked_up(self, result: Literal["hit", "reworded", "miss"]) -> None:
+        """Whether an answer was kept."""
+        self._cache.labels("answers", result).inc()
 
     def released(self, release_id: str) -> None:
         """This release answers from now on, and no other."""
@@ -128,6 +134,9 @@ class Metrics:
     def text(self) -> bytes:
         """In Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _found(self, route: str, passages: Sequence[Passage]) -> None:
+        self._searches.labels(route, "found" if passages else "empty").inc()
 
     def _timed(self, route: str, timings_ms: Mapping[str, float]) -> None:
         for stage, ms in timings_ms.items():

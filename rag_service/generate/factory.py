@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_pipeline.errors import ConfigurationError
+from rag_service.generate.writer import Spent, unheard
 
 if TYPE_CHECKING:
     from rag_service.generate.openai_writer import OpenAIWriter
@@ -28,6 +29,7 @@ class WriterOptions:
     timeout_s: float = 10.0
     batch: int = 8
     cache_dir: Path | None = None
+    spent: Spent = unheard
 
 
 def open_writer(spec: str, options: WriterOptions) -> TransformersWriter | OpenAIWriter | None:
@@ -43,6 +45,7 @@ def open_writer(spec: str, options: WriterOptions) -> TransformersWriter | OpenA
             max_new_tokens=options.max_new_tokens,
             batch=options.batch,
             cache_dir=options.cache_dir,
+            spent=options.spent,
         )
     if spec.startswith(OPENAI):
         from rag_service.generate.openai_writer import OpenAIWriter, parse_endpoint
@@ -53,6 +56,7 @@ def open_writer(spec: str, options: WriterOptions) -> TransformersWriter | OpenA
             context_tokens=options.context_tokens,
             max_new_tokens=options.max_new_tokens,
             timeout_s=options.timeout_s,
+            spent=options.spent,
         )
     raise ConfigurationError(
         f"There is no generator {spec!r}: set PROMPTLY_GENERATOR to {EXTRACTIVE}, "

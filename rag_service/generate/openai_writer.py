@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
-from rag_service.generate.writer import Message
+from rag_service.generate.writer import Message, Spent, unheard
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -62,6 +62,7 @@ class OpenAIWriter:
         context_tokens: int = 8192,
         max_new_tokens: int = 512,
         timeout_s: float = 10.0,
+        spent: Spent = unheard,
     ) -> None:
         try:
             import openai
@@ -83,6 +84,8 @@ class OpenAIWriter:
         self._model = model
         self._limit = "max_completion_tokens" if host == HOSTED else "max_tokens"
         self._timeout_s = timeout_s
+        self._spent = spent
+        self._asks_usage = True
         self.name = f"openai:{model}@{urlsplit(base_url).netloc}"
         self.context_tokens = context_tokens
         self.max_new_tokens = max_new_tokens
@@ -93,20 +96,20 @@ class OpenAIWriter:
     async def write(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
         """At temperature 0, at most `max_new_tokens`. Raises ModelUnavailable."""
         left = self.max_new_tokens * CHARACTERS_PER_TOKEN
-        stream: Any = None
+        pieces: _Pieces | None = None
         text: str | None = None
         try:
-            stream, text = await self._begun(messages)
-            pieces = aiter(stream)
+            pieces, text = await self._begun(messages)
             while text is not None and left > 0:
                 left -= len(text)
                 yield text
-                text = await self._next(pieces)
+                text = await pieces.next()
+            self._tell(pieces.usage)
         except Exception as error:
             raise self._said(error, begun=text is not None) from error
         finally:
-            if stream is not None:
-                await stream.close()  # the endpoint stops as soon as nobody reads
+            if pieces is not None:
+                await pieces.close()  # the endpoint stops as soon as nobody reads
 
     async def check(self) -> str:
         """What the endpoint says of itself. Raises ConfigurationError and ModelUnavailable."""
@@ -131,8 +134,8 @@ class OpenAIWriter:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _begun(self, messages: Sequence[Message]) -> tuple[Any, str | None]:
-        """A stream and its first text; None where it has none."""
+    async def _begun(self, messages: Sequence[Message]) -> tuple[_Pieces, str | None]:
+        """A stream's pieces and the first text; None where it has none."""
         tenacity = self._tenacity
         async for attempt in tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -141,30 +144,39 @@ class OpenAIWriter:
             reraise=True,
         ):
             with attempt:
-                stream: Any = await self._client.chat.completions.create(
-                    model=self._model,
-                    messages=[{"role": one.role, "content": one.content} for one in messages],  # type: ignore[misc]
-                    stream=True,
-                    temperature=0,
-                    extra_body={self._limit: self.max_new_tokens},
-                )
+                pieces = _Pieces(await self._stream(messages), self._timeout_s)
                 try:
-                    return stream, await self._next(aiter(stream))
+                    return pieces, await pieces.next()
                 except BaseException:
-                    await stream.close()
+                    await pieces.close()
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    async def _next(self, pieces: AsyncIterator[Any]) -> str | None:
-        """The next text; None at the end. What has no text (a role, a thought) shows that it is
-        alive."""
-        while True:
-            async with asyncio.timeout(self._timeout_s):
-                chunk = await anext(pieces, None)
-            if chunk is None:
-                return None
-            if chunk.choices and (text := chunk.choices[0].delta.content):
-                return str(text)
+    async def _stream(self, messages: Sequence[Message]) -> Any:
+        known = self._openai
+        body: dict[str, Any] = {self._limit: self.max_new_tokens}
+        if self._asks_usage:
+            body["stream_options"] = {"include_usage": True}
+        try:
+            return await self._client.chat.completions.create(
+                model=self._model,
+                messages=[{"role": one.role, "content": one.content} for one in messages],  # type: ignore[misc]
+                stream=True,
+                temperature=0,
+                extra_body=body,
+            )
+        except (known.BadRequestError, known.UnprocessableEntityError) as error:
+            if not self._asks_usage or "stream_options" not in str(error):
+                raise
+            self._asks_usage = False  # an endpoint that takes nothing it does not know
+            return await self._stream(messages)
+
+    def _tell(self, usage: Any) -> None:
+        """Of an endpoint that says it: they may say anything."""
+        prompt = getattr(usage, "prompt_tokens", None)
+        written = getattr(usage, "completion_tokens", None)
+        if isinstance(prompt, int) and isinstance(written, int) and min(prompt, written) >= 0:
+            self._spent(prompt, written)
 
     def _passes(self, error: BaseException) -> bool:
         """Whether it may be different in a moment. Who did not answer in time will not do so now:
@@ -193,11 +205,13 @@ class OpenAIWriter:
         return float(min(LONGEST_PAUSE_S, max(random, asked)))
 
     def _said(self, error: Exception, *, begun: bool = False) -> ModelUnavailable:
-        """One sentence for whoever asked, and the rest for the log."""
+        """One sentence for whoever asked; for the log its kind, since an endpoint's words may quote
+        the prompt."""
         import httpx2
 
-        log.warning("model_unavailable", model=self.name, error=repr(error)[:500])
         known = self._openai
+        status = error.status_code if isinstance(error, known.APIStatusError) else None
+        log.warning("model_unavailable", model=self.name, error=type(error).__name__, status=status)
         passing = True
         match error:
             case TimeoutError() | httpx2.TimeoutException() | known.APITimeoutError():
@@ -217,3 +231,27 @@ class OpenAIWriter:
             case _:
                 said = "The language model broke off"
         return ModelUnavailable(f"{said}.", passing=passing)
+
+
+class _Pieces:
+    """The texts of one stream; behind the last, what the endpoint says that it took."""
+
+    def __init__(self, stream: Any, timeout_s: float) -> None:
+        self._stream = stream
+        self._chunks: AsyncIterator[Any] = aiter(stream)
+        self._timeout_s = timeout_s
+        self.usage: Any = None
+
+    async def next(self) -> str | None:
+        """None at the end. What has no text (a role, a thought) shows that it is alive."""
+        while True:
+            async with asyncio.timeout(self._timeout_s):
+                chunk = await anext(self._chunks, None)
+            if chunk is None:
+                return None
+            self.usage = chunk.usage or self.usage
+            if chunk.choices and (text := chunk.choices[0].delta.content):
+                return str(text)
+
+    async def close(self) -> None:
+        await self._stream.close()

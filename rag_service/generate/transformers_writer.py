@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
-from rag_service.generate.writer import Message
+from rag_service.generate.writer import Message, Spent, unheard
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 INSTALL = "`pip install 'promptly-rag[torch]'`"
@@ -85,6 +85,8 @@ def _content_hash(folder: Path) -> str:
 class _Request:
     prompt: str
     pieces: asyncio.Queue[str | Exception | None] = field(default_factory=asyncio.Queue)
+    prompt_tokens: int = 0
+    """0 until it is begun."""
     tokens: list[int] = field(default_factory=list)
     told: int = 0
     """Characters handed out."""
@@ -104,7 +106,9 @@ class TransformersWriter:
         max_new_tokens: int = 512,
         batch: int = 8,
         cache_dir: Path | None = None,
+        spent: Spent = unheard,
     ) -> None:
+        self._spent = spent
         self._tokenizer, self._model = _load(model, adapter, cache_dir)
         # One of its own to count with: a tokenizer fails where its settings change while another
         # thread uses it.
@@ -137,6 +141,8 @@ class TransformersWriter:
                 yield piece
         finally:
             request.left = True
+            if request.prompt_tokens:
+                self._spent(request.prompt_tokens, len(request.tokens))
 
     async def close(self) -> None:
         """Ends what is being generated at the next token."""
@@ -187,6 +193,8 @@ class TransformersWriter:
             padding_side="left",
             return_tensors="pt",
         ).to(self._model.device)
+        for request, own in zip(batch, encoded["attention_mask"].sum(1).tolist(), strict=True):
+            request.prompt_tokens = own
         ends = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
         progress = _Progress(batch, self._tokenizer, ends, loop)
         with torch.inference_mode():

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+Spent = Callable[[int, int], None]
+"""Hears of the tokens of each answer that was begun: of its prompt, and written."""
+
+
+def unheard(_prompt: int, _written: int) -> None:
+    """Spent for nobody."""
 
 
 @dataclass(frozen=True, slots=True)

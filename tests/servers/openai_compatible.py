@@ -28,10 +28,13 @@ MODEL = "tiny"
 @dataclass
 class Endpoint:
     """`faults` are spent one a request: a status, "hang" (no answer), "drop" (the connection ends
-    after half the answer), "break" (before any text), "babble" (text without end)."""
+    after half the answer), "break" (before any text), "babble" (text without end). `strict`: it
+    refuses to tell its usage, `silent`: it does not know how to."""
 
     writer: TransformersWriter
     key: str | None = None
+    strict: bool = False
+    silent: bool = False
     faults: deque[int | str] = field(default_factory=deque)
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
@@ -69,23 +72,26 @@ def _app(endpoint: Endpoint) -> FastAPI:
         body = await request.json()
         endpoint.asked.append(body)
         fault = endpoint.faults.popleft() if endpoint.faults else None
+        if endpoint.strict and "stream_options" in body:
+            return _error(400, "stream_options: Extra inputs are not permitted")
         if isinstance(fault, int):
             return _error(fault, "on demand")
         if fault == "hang":
             await asyncio.sleep(30)
         messages = [Message(one["role"], one["content"]) for one in body["messages"]]
-        return _Stream(_chunks(endpoint, messages, fault), media_type="text/event-stream")
+        usage = body.get("stream_options", {}).get("include_usage") and not endpoint.silent
+        return _Stream(_chunks(endpoint, messages, fault, usage), media_type="text/event-stream")
 
     return app
 
 
 async def _chunks(
-    endpoint: Endpoint, messages: list[Message], fault: str | None
+    endpoint: Endpoint, messages: list[Message], fault: str | None, usage: bool
 ) -> AsyncGenerator[bytes, None]:
     yield _chunk({"role": "assistant", "content": ""})
     if fault == "break":
         raise ConnectionAbortedError
-    told = 0
+    told, said = 0, ""
     try:
         for number in count() if fault == "babble" else ():  # what repeats itself would be stopped
             yield _chunk({"content": f"On and on, {number} times. "})
@@ -93,6 +99,7 @@ async def _chunks(
         async with aclosing(endpoint.writer.write(messages)) as pieces:
             async for piece in pieces:
                 yield _chunk({"content": piece})
+                said += piece
                 told += 1
                 if fault == "drop" and told == 12:
                     raise ConnectionAbortedError
@@ -100,13 +107,21 @@ async def _chunks(
         endpoint.left.set()
         raise
     yield _chunk({}, "stop")
+    if usage:
+        asked = sum(endpoint.writer.count_tokens(one.content) for one in messages)
+        written = endpoint.writer.count_tokens(said)
+        counts = {"prompt_tokens": asked, "completion_tokens": written}
+        yield _event(choices=[], usage=counts | {"total_tokens": asked + written})
     yield b"data: [DONE]\n\n"
 
 
 def _chunk(delta: dict[str, str], reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return _event(choices=[{"index": 0, "delta": delta, "finish_reason": reason}])
+
+
+def _event(**more: Any) -> bytes:
     found = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
-    return b"data: " + json.dumps(found | {"choices": [choice]}).encode() + b"\n\n"
+    return b"data: " + json.dumps(found | more).encode() + b"\n\n"
 
 
 def _error(status: int, message: str) -> Response:

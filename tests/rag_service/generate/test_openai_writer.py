@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from model_pipeline.domain import Answer, Draft, Passage, SearchResult
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
@@ -19,7 +20,7 @@ from rag_service.generate.fallback import FAILURES, Breaker, WithFallback
 from rag_service.generate.openai_writer import OpenAIWriter, parse_endpoint
 from rag_service.generate.prompt import Prompt
 from rag_service.generate.transformers_writer import TransformersWriter, Weights
-from rag_service.generate.writer import Message
+from rag_service.generate.writer import Message, Spent, unheard
 from tests.rag_service.generate.conftest import SAYS, NewPassage
 from tests.servers import openai_compatible
 from tests.servers.openai_compatible import Endpoint
@@ -45,7 +46,7 @@ def endpoint(serving: Endpoint) -> Endpoint:
     serving.faults.clear()
     serving.asked.clear()
     serving.left.clear()
-    serving.key = None
+    serving.key, serving.strict, serving.silent = None, False, False
     return serving
 
 
@@ -59,9 +60,12 @@ class Loop:
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return self._runner.run(work)
 
-    def writer(self, spec: str, *, key: str | None = None, timeout_s: float = 10) -> OpenAIWriter:
+    def writer(
+        self, spec: str, *, key: str | None = None, timeout_s: float = 10, spent: Spent = unheard
+    ) -> OpenAIWriter:
         endpoint = parse_endpoint(spec.removeprefix("openai:"))
-        self._writers.append(OpenAIWriter(*endpoint, api_key=key, timeout_s=timeout_s))
+        made = OpenAIWriter(*endpoint, api_key=key, timeout_s=timeout_s, spent=spent)
+        self._writers.append(made)
         return self._writers[-1]
 
     def close(self) -> None:
@@ -88,6 +92,31 @@ def test_an_answer_is_streamed(loop: Loop, endpoint: Endpoint) -> None:
     assert len(found) > 15
     [asked] = endpoint.asked
     assert (asked["temperature"], asked["max_tokens"], asked["stream"]) == (0, 512, True)
+
+
+def test_tokens_are_those_that_the_endpoint_tells(loop: Loop, endpoint: Endpoint) -> None:
+    spent: list[tuple[int, int]] = []
+    writer = loop.writer(endpoint.spec, spent=lambda *tokens: spent.append(tokens))
+    loop.run(written(writer))
+    count = endpoint.writer.count_tokens
+    assert spent == [(count(ASKED[0].content), count(SAYS))]
+    endpoint.silent = True
+    assert "".join(loop.run(written(writer))) == SAYS
+    endpoint.silent, endpoint.strict = False, True
+    for _ in range(2):
+        assert "".join(loop.run(written(writer))) == SAYS
+    assert len(spent) == 1
+    assert ["stream_options" in one for one in endpoint.asked] == [True, True, True, False, False]
+
+
+def test_what_an_endpoint_says_is_not_in_the_log(loop: Loop, endpoint: Endpoint) -> None:
+    """It may quote the prompt."""
+    endpoint.faults.append(400)
+    with capture_logs() as lines, pytest.raises(ModelUnavailable):
+        loop.run(written(loop.writer(endpoint.spec)))
+    [line] = lines
+    assert (line["error"], line["status"]) == ("BadRequestError", 400)
+    assert "on demand" not in str(line)
 
 
 @pytest.mark.parametrize("fault", [429, 500, 503, "break"])
