@@ -42,9 +42,13 @@ def test_an_answer_comes_token_by_token_and_ends(writer: TransformersWriter) -> 
     assert len(found) > 15
 
 
-def test_a_long_answer_is_bounded(tiny_llama: Path) -> None:
-    short = TransformersWriter(Weights(str(tiny_llama)), max_new_tokens=7)
+def test_a_long_answer_is_bounded_and_its_tokens_are_told(tiny_llama: Path) -> None:
+    spent: list[tuple[int, int]] = []
+    short = TransformersWriter(
+        Weights(str(tiny_llama)), max_new_tokens=7, spent=lambda *tokens: spent.append(tokens)
+    )
     assert len(asyncio.run(pieces(short))) == 7
+    assert spent == [(short.count_tokens(short._prompt(ASKED)), 7)]
 
 
 def test_those_who_wait_together_are_generated_together(writer: TransformersWriter) -> None:
