@@ -1,5 +1,5 @@
-"""`python -m benchmarks.cache`: how often a kept answer would be given to another question, and
-what giving one takes.
+"""`python -m benchmarks.cache`: how often a kept answer would be given to another question. (What
+giving one takes, benchmarks.hits tells.)
 
 Pairs of questions, three kinds:
 
@@ -15,39 +15,22 @@ The threshold is chosen on one half of each and reported on the other.
 from __future__ import annotations
 
 import ast
-import asyncio
 import csv
 import hashlib
 import json
 import re
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
-import psycopg
-import uvloop
 
 from benchmarks.corpora import DATA, corpora
-from model_pipeline.domain import Caller, Chunk, Document
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
-from model_pipeline.store.connect import open_async_pool, open_pool
-from model_pipeline.store.embedded import embedded_postgres
-from model_pipeline.store.migrations import migrate
-from model_pipeline.store.pg_store import PgStore
-from model_pipeline.store.retrieval import PgRetriever
-from model_pipeline.store.rows import EmbeddedDocument
 from rag_service.alike import gist
-from rag_service.answer import Answerer
-from rag_service.answer_cache import THRESHOLDS, CachedAnswerer, Remembering
-from rag_service.generate.extractive import Extractive
-from rag_service.kept_answers import KeptAnswers
-from rag_service.retrieve import Retriever
+from rag_service.answer_cache import THRESHOLDS
 
 Pair = tuple[str, str]
 SHOWN = (0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
@@ -58,7 +41,6 @@ OPPOSITES = [
     "create/delete load/save on/off in/out local/remote input/output".split()
 ]
 SIDES = re.compile(r"\b(\w+) (from|to|than|over|before|after|into) (\w+)\b")
-ROUNDS, BLOCK = 300, 25
 
 
 def questions() -> dict[str, dict[str, str]]:
@@ -194,83 +176,11 @@ def calibrate(embedder: OnnxEmbedder) -> None:
             print(f"{'asked: hits that are wrong':30}" + "".join(rates))
 
 
-async def timings(conninfo: str, embedder: OnnxEmbedder) -> None:
-    """A hit against the embedding of its question, in turns."""
-    texts = [f"The shop number {n} opens at {n} in the morning." for n in range(50)]
-    who = uuid4()
-    with open_pool(conninfo, min_size=1, max_size=1) as pool:
-        store = PgStore(pool)
-        store.register_embedder(embedder.name, embedder.dimensions, embedder.spec)
-        collection = store.ensure_collection("shops")
-        documents = [
-            EmbeddedDocument(
-                Document(f"{n}", "", text), "h", "o", [Chunk(0, 0, len(text), text)],
-                embedder.embed([text]),
-            )
-            for n, text in enumerate(texts)
-        ]  # fmt: skip
-        store.replace_documents(collection, documents)
-    with psycopg.connect(conninfo) as connection:
-        connection.execute("update collections set owner_id = %s", (who,))
-    caller = Caller("authenticated", {"sub": str(who), "role": "authenticated"})
-    asked = [
-        f"When in the morning does the shop number {n} open for its customers?" for n in range(50)
-    ]
-    kept = KeptAnswers()
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(2) as executor:
-        async with open_async_pool(conninfo, min_size=1, max_size=2) as pool:
-
-            async def embed(question: str) -> bool:
-                await loop.run_in_executor(executor, embedder.embed, [question])
-                return True
-
-            async def ask(question: str) -> bool:
-                remembering = Remembering(embedder)
-                telling = PgRetriever(pool, caller, tell_scope=True)
-                answerer = Answerer(
-                    Retriever(remembering, telling, executor),
-                    Extractive(embedder, executor),
-                    "release",
-                )
-                cached = CachedAnswerer(
-                    answerer, kept, telling, remembering, executor, release_id="release"
-                )
-                return (await cached.answer(question)).cached
-
-            async def alike(question: str) -> bool:
-                return await ask(question.replace("When", "when").replace("the shop", "shop"))
-
-            for question in asked:
-                await ask(question)
-            sides = {"embedding alone": embed, "the same again": ask, "asked alike": alike}
-            times: dict[str, list[float]] = {name: [] for name in sides}
-            for first in range(0, ROUNDS, BLOCK):
-                for name, call in sides.items():
-                    await asyncio.sleep(0.2)
-                    for number in range(first, first + BLOCK):
-                        started = time.perf_counter()
-                        assert await call(asked[number % len(asked)])
-                        times[name].append(time.perf_counter() - started)
-    base = np.percentile(times["embedding alone"], 50)
-    print()
-    for name, taken in times.items():
-        p50, p95 = np.percentile(taken, [50, 95])
-        print(
-            f"{name:20} p50 / p95 {p50 * 1000:.2f} / {p95 * 1000:.2f} ms, "
-            f"{p50 / base:.2f} of the embedding's p50"
-        )
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         embedder = open_onnx_embedder(cache_dir=Path(folder) / "cache", threads=2)
         print(f"threshold in use: {THRESHOLDS[embedder.spec]}")
         calibrate(embedder)
-        with embedded_postgres(Path(folder) / "postgres") as conninfo:
-            migrate(conninfo)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(timings(conninfo, embedder))
 
 
 if __name__ == "__main__":

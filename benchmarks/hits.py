@@ -25,7 +25,8 @@ from model_pipeline.embedding.factory import open_embedder
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
-from model_pipeline.store.pg_store import EmbeddedDocument, PgStore
+from model_pipeline.store.pg_store import PgStore
+from model_pipeline.store.rows import EmbeddedDocument
 from promptly import serving
 from promptly.settings import Settings
 

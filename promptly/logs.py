@@ -6,9 +6,10 @@ where it was raised, not what it says, since that may quote what it was raised o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
@@ -16,10 +17,13 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 from rag_service.api.problems import where
 
+log = structlog.get_logger()
+
 
 def configure(level: str, output: TextIO = sys.stderr) -> None:
     """For the whole process, other libraries' lines included."""
     shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _with_trace,
@@ -53,6 +57,14 @@ def configure(level: str, output: TextIO = sys.stderr) -> None:
     root.handlers = [handler]
     # What libraries tell for their own debugging quotes what they work on.
     root.setLevel(max(number, logging.WARNING))
+
+
+def event_loop_failed(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """For an event loop's set_exception_handler: its own one quotes what the error says, and the
+    arguments of what was called."""
+    error = context.get("exception")
+    message = None if error else context.get("message")
+    log.error("event_loop_failed", message=message, exc_info=error)
 
 
 def _with_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -28,6 +28,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
 
 
 async def _serve(settings: Settings, conninfo: str, *, host: str, port: int) -> None:
+    asyncio.get_running_loop().set_exception_handler(logs.event_loop_failed)
     drain = Drain()
     async with serving.services(settings, conninfo, drain) as services:
         from rag_service.api.app import create_app

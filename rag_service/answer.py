@@ -22,7 +22,7 @@ from model_pipeline.domain import (
 from rag_service.condense import Condense, by_rule
 from rag_service.generate.extractive import declined
 from rag_service.retrieve import Retriever, cleaned
-from rag_service.spans import begin
+from rag_service.spans import begin, failed
 from rag_service.verify import Verifier
 
 
@@ -123,6 +123,9 @@ class Answerer:
                     # Until the first quote stands nothing is shown: it might be taken back.
                     if (gave_up or verifier.citations) and (fresh := written.unsent()):
                         yield Delta(fresh)
+        except Exception as error:
+            failed(generation, error)
+            raise
         finally:
             generation.end()
         # Done draft by draft; told as one.

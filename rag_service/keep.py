@@ -107,4 +107,4 @@ def _log_failure(writing: asyncio.Task[None]) -> None:
     if isinstance(error, PromptlyError):
         log.error("answer_not_kept", reason=error.message)
     elif error is not None:
-        log.error("answer_not_kept", reason=f"{type(error).__name__}: {error}")
+        log.error("answer_not_kept", exc_info=error)

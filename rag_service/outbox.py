@@ -163,7 +163,7 @@ class Outbox:
             except Exception as error:
                 # What nobody foresaw must not end the storing of everything else.
                 log.exception("outbox_failed")
-                self._be_away(f"{type(error).__name__}: {error}")
+                self._be_away(type(error).__name__)
             self._news.wait(RETRY_S / 2 if self.waiting else ADOPT_EVERY_S)
 
     def _adopt(self) -> None:
@@ -226,7 +226,7 @@ class Outbox:
             case Absent() | Delayed():
                 line.not_before = time.monotonic() + RETRY_S
                 return False
-        log.error("outbox_refused", reason=reason, kind=entry["kind"], at=entry["at"])
+        log.error("outbox_refused", kind=entry["kind"], at=entry["at"])  # why is in the file
         bury(self._folder, line.content(), reason)
         return True
 

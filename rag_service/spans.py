@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _TRACER = trace.get_tracer("promptly")
 _NOTHING = nullcontext()
@@ -30,11 +31,24 @@ def _span(name: str, attributes: Mapping[str, str | int]) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            one.set_status(StatusCode.ERROR)
-            one.set_attribute("error.type", type(error).__qualname__)
+            failed(one, error)
             raise
+
+
+def failed(one: Span, error: Exception) -> None:
+    """Its kind, and not what it says."""
+    one.set_status(StatusCode.ERROR)
+    one.set_attribute("error.type", type(error).__qualname__)
 
 
 def begin(name: str, *, at_ns: int | None = None) -> Span:
     """A span for a generator to end, beneath the one that is current; `at_ns` is of the epoch."""
     return _TRACER.start_span(name, start_time=at_ns)
+
+
+def headers() -> dict[str, str]:
+    """What continues the current trace elsewhere: `traceparent`; ids alone, and without traces
+    nothing."""
+    found: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(found)
+    return found

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
@@ -189,6 +190,11 @@ class Visit:
     """What the reply tells of the caller's rate."""
     _room: Room | None = None
     _key: str | None = None
+
+    @property
+    def alias(self) -> str | None:
+        """Who asks, for the log: whoever knows an id finds it, and it tells no id."""
+        return self.caller and sha256(self.caller.encode()).hexdigest()[:12]
 
     async def enter(self) -> None:
         """Take a place: before it is known who asks, since to find out may take the database.

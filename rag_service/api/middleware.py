@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from hashlib import sha256
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from model_pipeline.errors import Forbidden, PromptlyError, Unavailable
 from rag_service.api import problems
@@ -85,6 +85,8 @@ class Guard:
                 ]  # fmt: skip
             await send(message)
 
+        # In every line that is logged meanwhile, by whomever; acting_for tells who asks.
+        told = bind_contextvars(request_id=request_id, caller=None)
         self._under_way += 1
         try:
             self._admit(headers, scope["path"])
@@ -109,6 +111,7 @@ class Guard:
             client.forget()
             visit.leave()
             self._note(scope, visit, status, time.perf_counter() - begun)
+            reset_contextvars(**told)
 
     def _note(self, scope: Scope, visit: Visit, status: int, seconds: float) -> None:
         """By the route's template: what stands in a path is somebody's."""
@@ -122,7 +125,7 @@ class Guard:
                 route=route,
                 status=status,
                 ms=round(seconds * 1000, 2),
-                caller=visit.caller and sha256(visit.caller.encode()).hexdigest()[:12],
+                caller=visit.alias,
             )
 
     def _admit(self, headers: dict[bytes, bytes], path: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from starlette.requests import Request
+from structlog.contextvars import bind_contextvars
 
 from model_pipeline.domain import (
     Answer,
@@ -214,6 +215,7 @@ class Services:
             visit.charge(None)  # guesses are counted too
             raise
         visit.charge(caller)
+        bind_contextvars(caller=visit.alias)
         if self.bound_to is None:
             assert caller is None
             return self

@@ -16,6 +16,7 @@ import structlog
 
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
 from rag_service.generate.writer import Message, Spent, unheard
+from rag_service.spans import headers
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -164,6 +165,7 @@ class OpenAIWriter:
                 stream=True,
                 temperature=0,
                 extra_body=body,
+                extra_headers=headers(),
             )
         except (known.BadRequestError, known.UnprocessableEntityError) as error:
             if not self._asks_usage or "stream_options" not in str(error):

@@ -19,6 +19,7 @@ from model_pipeline.errors import ConfigurationError
 from promptly.traces import tracing
 from tests.promptly.served import Served, served
 from tests.servers import collector, relay
+from tests.servers.collector import Span
 
 DEADLINE_S = 3.0
 SECRETS = ("pomegranate", "quincunx", "rhododendron")
@@ -261,10 +262,10 @@ def test_a_trace_goes_through_the_service_and_carries_no_text(
     trace_id, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     headers = {"traceparent": f"00-{trace_id}-{parent}-01"}
     with collector.running() as told:
-        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": told.url, "PROMPTLY_CACHE": "off"}
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": told.url}
         with served(module_database, home, **settings) as traced:
-            for stream in (False, True):
-                body = {"question": f"What does the {IN} cost, {ASKED}?", "stream": stream}
+            for k, stream in ((5, False), (4, True), (5, True)):  # the last is given again
+                body = {"question": f"What does the {IN} cost, {ASKED}?", "stream": stream, "k": k}
                 reply = httpx.post(f"{traced.address}/v1/answers", json=body, headers=headers)
                 assert IN in reply.text
             for query in ({"query": ASKED}, {"query": ASKED, "collection": SENT}):
@@ -274,13 +275,21 @@ def test_a_trace_goes_through_the_service_and_carries_no_text(
     assert f'"trace_id": "{trace_id}"' in log
     mine = [one for one in spans if one.trace_id == trace_id]
     requests = [one for one in mine if one.parent_id == parent]
-    assert [one.name for one in requests] == ["POST /v1/answers"] * 2
-    for request in requests:
-        stages = [one for one in mine if one.parent_id == request.span_id]
-        assert sorted(one.name for one in stages) == ["embed", "generate", "retrieve", "verify"]
-        [searched] = [one for one in stages if one.name == "retrieve"]
-        assert searched.attributes == {"db.system.name": "postgresql"}
-        assert 0 < sum(one.took_ns for one in stages) <= request.took_ns
+    assert [one.name for one in requests] == ["POST /v1/answers"] * 3
+    assert {one.parent_id for one in mine} <= {one.span_id for one in mine} | {parent}
+
+    def within(span: Span) -> dict[str, Span]:
+        return {one.name: one for one in mine if one.parent_id == span.span_id}
+
+    for number, request in enumerate(requests):
+        stages = within(request)
+        anew = ["generate", "retrieve", "verify"] if number < 2 else []
+        assert sorted(stages) == ["cache", *anew]
+        assert sorted(within(stages["cache"])) == (["embed", "scope"] if anew else ["scope"])
+        statements = [within(stages["cache"])["scope"], *(stages[one] for one in anew[1:2])]
+        for one in statements:
+            assert one.attributes == {"db.system.name": "postgresql"}
+        assert 0 < sum(one.took_ns for one in stages.values()) <= request.took_ns
     failed = [one for one in spans if one.failed]
     assert [(one.name, one.attributes["error.type"]) for one in failed] == [
         ("retrieve", "NotFound")

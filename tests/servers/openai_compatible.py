@@ -37,6 +37,8 @@ class Endpoint:
     silent: bool = False
     faults: deque[int | str] = field(default_factory=deque)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    traces: list[str | None] = field(default_factory=list)
+    """The `traceparent` that each came with."""
     left: threading.Event = field(default_factory=threading.Event)
     """A reader went before the end."""
     address: str = ""
@@ -71,6 +73,7 @@ def _app(endpoint: Endpoint) -> FastAPI:
             return refusal
         body = await request.json()
         endpoint.asked.append(body)
+        endpoint.traces.append(request.headers.get("traceparent"))
         fault = endpoint.faults.popleft() if endpoint.faults else None
         if endpoint.strict and "stream_options" in body:
             return _error(400, "stream_options: Extra inputs are not permitted")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 from structlog.testing import capture_logs
 
 from model_pipeline.domain import Answer, Draft, Passage, SearchResult
@@ -107,6 +108,19 @@ def test_tokens_are_those_that_the_endpoint_tells(loop: Loop, endpoint: Endpoint
         assert "".join(loop.run(written(writer))) == SAYS
     assert len(spent) == 1
     assert ["stream_options" in one for one in endpoint.asked] == [True, True, True, False, False]
+
+
+def test_a_trace_goes_on_at_the_endpoint(loop: Loop, endpoint: Endpoint) -> None:
+    context = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    writer = loop.writer(endpoint.spec)
+
+    async def traced() -> None:
+        with use_span(NonRecordingSpan(context)):
+            await written(writer)
+
+    loop.run(written(writer))
+    loop.run(traced())
+    assert endpoint.traces[-2:] == [None, f"00-{1:032x}-{2:016x}-01"]
 
 
 def test_what_an_endpoint_says_is_not_in_the_log(loop: Loop, endpoint: Endpoint) -> None:
