@@ -1,10 +1,11 @@
 """`python -m benchmarks.load`: the service under load, against one user, and against the peer's.
 
-    --seconds 300    how long the users stay
+    --seconds 300    how long the users stay, once all have come
     --users 64       how many there are; each thinks for a second, on average, between two requests
-    --requests 0     so many more, without a pause, to see whether the memory stays flat
+    --no-peer        without the peer's service
 
-The load comes from locust, on the same machine: it and the service share the cores.
+The load comes from locust, on the same machine: it and the service share the cores. Users come one
+after the other within RAMP_S, as people do; what they ask until all are there is not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ from benchmarks.service import free_port
 from model_pipeline.store.embedded import embedded_postgres
 
 HERE = Path(__file__).parent
-MIXED = {"search": 7, "answers": 2, "streams": 1}
+MIXED = {"search": 14, "answers": 4, "streams": 2, "follow": 1, "rate": 2, "look": 1}
+RAMP_S = 10
 CLOSED_LOOP_USERS = 16
 THROUGHPUT_S = 30
 
@@ -42,26 +44,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load")
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--users", type=int, default=64)
-    parser.add_argument("--requests", type=int, default=0)
+    parser.add_argument("--no-peer", action="store_true")
     asked = parser.parse_args()
     corpus = corpora()[-1]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), corpus) as (port, _):
         home = Path(folder)
-        questions = home / "questions.json"
-        questions.write_text(json.dumps(list(corpus.questions.values())), encoding="utf-8")
-        with serving(home, corpus) as (port, process):
-            alone(port, list(corpus.questions.values()))
-            ours = load(port, questions, {"search": 1}, THROUGHPUT_S, CLOSED_LOOP_USERS)
-            with peer_serving(home, corpus) as other:
-                theirs = load(other, questions, {"search": 1}, THROUGHPUT_S, CLOSED_LOOP_USERS)
-            print(
-                f"search, requests a second of {CLOSED_LOOP_USERS} users without a pause: "
-                f"{ours['rate']:.0f} against {theirs['rate']:.0f} of FastAPI around "
-                f"langchain-postgres: {ours['rate'] / theirs['rate']:.1f} times"
-            )
-            under_load(port, questions, asked.seconds, asked.users)
-            if asked.requests:
-                memory(port, questions, asked.requests, process)
+        questions = write_questions(home, corpus)
+        alone(port, list(corpus.questions.values()))
+        if not asked.no_peer:
+            against_peer(port, home, corpus, questions)
+        under_load(port, questions, asked.seconds, asked.users)
+
+
+def against_peer(port: int, home: Path, corpus: Corpus, questions: Path) -> None:
+    search = {"search": 1}
+    ours = load(port, questions, search, THROUGHPUT_S, CLOSED_LOOP_USERS)["Aggregated"]
+    with peer_serving(home, corpus) as other:
+        theirs = load(other, questions, search, THROUGHPUT_S, CLOSED_LOOP_USERS)["Aggregated"]
+    print(
+        f"search, requests a second of {CLOSED_LOOP_USERS} users without a pause: "
+        f"{ours['rate']:.0f} against {theirs['rate']:.0f} of FastAPI around "
+        f"langchain-postgres: {ours['rate'] / theirs['rate']:.1f} times"
+    )
 
 
 def alone(port: int, questions: list[str]) -> None:
@@ -89,25 +93,26 @@ def alone(port: int, questions: list[str]) -> None:
 
 
 def under_load(port: int, questions: Path, seconds: int, users: int) -> None:
-    one = load(port, questions, MIXED, 20, 1, think_s=0.1)
-    many = load(port, questions, MIXED, seconds, users, think_s=1.0)
+    one = load(port, questions, MIXED, 20, 1, think_s=0.1)["Aggregated"]
+    found = load(port, questions, MIXED, seconds, users, think_s=1.0, ramp_s=RAMP_S)
+    many = found["Aggregated"]
     print(
         f"{users} users for {seconds} s: {many['requests']:.0f} requests, "
         f"{many['failures']:.0f} failed, {many['rate']:.0f} a second, p50 {many['p50']:.0f} ms, "
         f"p99 {many['p99']:.0f} ms, {many['p99'] / one['p50']:.1f} times one user's p50 "
         f"({one['p50']:.0f} ms)"
     )
+    for kind, row in found.items():
+        print(
+            f"  {kind}: {row['requests']:.0f} requests, p50 {row['p50']:.0f} ms, "
+            f"p99 {row['p99']:.0f} ms"
+        )
 
 
-def memory(port: int, questions: Path, requests: int, process: psutil.Process) -> None:
-    load(port, questions, MIXED, 20, CLOSED_LOOP_USERS)  # what grows at first only
-    sizes = [process.memory_info().rss / 1e6]
-    done = 0.0
-    while done < requests:
-        done += load(port, questions, MIXED, 60, CLOSED_LOOP_USERS)["requests"]
-        sizes.append(process.memory_info().rss / 1e6)
-    shown = ", ".join(f"{size:.0f}" for size in sizes)
-    print(f"memory over {done:.0f} requests, MB, each minute: {shown}")
+def write_questions(home: Path, corpus: Corpus) -> Path:
+    path = home / "questions.json"
+    path.write_text(json.dumps(list(corpus.questions.values())), encoding="utf-8")
+    return path
 
 
 def load(
@@ -118,45 +123,74 @@ def load(
     users: int,
     *,
     think_s: float = 0,
-) -> dict[str, float]:
+    ramp_s: int = 0,
+) -> dict[str, dict[str, float]]:
+    """By kind of request and "Aggregated": how many, failed, a second, and percentiles in ms; of
+    the `seconds` after the users have come, which takes `ramp_s`."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            str(PYTHON), "-m", "locust", "--headless", "--only-summary", "--loglevel", "ERROR",
-            "-f", str(HERE / "users.py"), "--host", f"http://127.0.0.1:{port}",
-            "-u", str(users), "-r", str(users), "-t", f"{seconds}s", "--csv", f"{folder}/load",
-            "--exit-code-on-error", "0",
+        stats = [
+            "-r", str(users / ramp_s if ramp_s else users), "-t", f"{seconds + ramp_s}s",
+            "--csv", f"{folder}/load", *(("--reset-stats",) if ramp_s else ()),
         ]  # fmt: skip
-        environment = {
-            **os.environ,
-            "QUESTIONS": str(questions),
-            "THINK_S": str(think_s),
-            "PATHS": json.dumps(paths),
-        }
+        command, environment = locust(port, questions, paths, users, stats, think_s=think_s)
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"locust failed: {done.stderr}")
         with (Path(folder) / "load_stats.csv").open(encoding="utf-8") as file:
-            row = next(one for one in csv.DictReader(file) if one["Name"] == "Aggregated")
-    if float(row["Failure Count"]):
-        print(done.stdout[-2000:], file=sys.stderr)
-    return {
-        "requests": float(row["Request Count"]),
-        "failures": float(row["Failure Count"]),
-        "rate": float(row["Requests/s"]),
-        "p50": float(row["50%"]),
-        "p99": float(row["99%"]),
+            rows = list(csv.DictReader(file))
+    found = {
+        row["Name"]: {
+            "requests": float(row["Request Count"]),
+            "failures": float(row["Failure Count"]),
+            "rate": float(row["Requests/s"]),
+            "p50": float(row["50%"]),
+            "p99": float(row["99%"]),
+        }
+        for row in rows
+        if float(row["Request Count"])
     }
+    if found["Aggregated"]["failures"]:
+        print(done.stdout[-2000:], file=sys.stderr)
+    return found
+
+
+def locust(
+    port: int,
+    questions: Path,
+    paths: Mapping[str, int],
+    users: int,
+    more: Sequence[str],
+    *,
+    think_s: float = 0,
+    new: float = 0,
+) -> tuple[list[str], dict[str, str]]:
+    """The command, and its environment; `new` is the share of questions that are asked once."""
+    command = [
+        str(PYTHON), "-m", "locust", "--headless", "--only-summary", "--loglevel", "ERROR",
+        "-f", str(HERE / "users.py"), "--host", f"http://127.0.0.1:{port}",
+        "-u", str(users), "--exit-code-on-error", "0", *more,
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "QUESTIONS": str(questions),
+        "THINK_S": str(think_s),
+        "NEW": str(new),
+        "PATHS": json.dumps(paths),
+    }
+    return command, environment
 
 
 @contextmanager
-def serving(home: Path, corpus: Corpus) -> Iterator[tuple[int, psutil.Process]]:
-    """`promptly up` over the corpus: the API's port and process."""
+def serving(home: Path, corpus: Corpus, **settings: str) -> Iterator[tuple[int, psutil.Process]]:
+    """`promptly up` over the corpus, with `settings` as environment variables: the API's port and
+    process."""
     port = free_port()
     environment = {
         **os.environ,
         "PROMPTLY_HOME": str(home / "service"),
         "PROMPTLY_API_PORT": str(port),
         "PROMPTLY_UI_PORT": str(free_port()),
+        **settings,
     }
     promptly = [sys.executable, "-m", "promptly"]
     quiet: dict[str, Any] = {"env": environment, "stdout": subprocess.DEVNULL}
