@@ -38,8 +38,13 @@ as `data: {...}`, the last of them with the annotations, and `data: [DONE]`.
 """
 EVENT_STREAM = {
     "text/event-stream": {
-        "schema": {"type": "string", "description": "Chunks, each one line of JSON as data."},
-        "example": 'data: {"choices":[{"index":0,"delta":{"content":"When ..."}}]}\n\n',
+        # Of each event, as readers of OpenAPI documents take streams; the last data is [DONE].
+        "schema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": {"data": {"type": "string"}},
+        },
+        "example": {"data": '{"choices":[{"index":0,"delta":{"content":"When ..."}}]}'},
     }
 }
 

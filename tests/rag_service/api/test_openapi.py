@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 from starlette.testclient import TestClient
 
 METHODS = {"get", "post", "put", "patch", "delete"}
+ASKED = {"role": "user", "content": "What is a default?"}
 EXPECTED = {
     ("post", "/v1/search"),
     ("post", "/v1/answers"),
@@ -116,6 +118,27 @@ def test_every_body_is_documented_with_its_fields(document: dict[str, Any]) -> N
     assert stream.keys() == {"application/json", "text/event-stream"}
     for event in ("passages", "delta", "citations", "done", "error"):
         assert f"`{event}`" in found["post", "/v1/answers"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/answers", {"question": "What is a default?"}),
+        ("/v1/chat/completions", {"model": "promptly", "messages": [ASKED]}),
+    ],
+)
+def test_each_event_of_a_stream_is_as_documented(
+    api: TestClient, document: dict[str, Any], path: str, body: dict[str, Any]
+) -> None:
+    responses = operations(document)["post", path]["responses"]
+    documented = responses["200"]["content"]["text/event-stream"]
+    assert documented["schema"]["properties"].keys() >= {"data"}
+    text = api.post(path, json={**body, "stream": True}).text
+    lines = [event.split("\n") for event in text.strip().split("\n\n")]
+    events = [dict(line.split(": ", 1) for line in event) for event in lines]
+    assert len(events) > 2
+    for event in (*events, documented["example"]):
+        jsonschema.validate(event, documented["schema"])
 
 
 def test_the_documented_example_of_a_question_is_answered(
