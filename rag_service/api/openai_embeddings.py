@@ -19,6 +19,7 @@ from model_pipeline.errors import InvalidInput, TooLarge, Unauthorized
 from rag_service.api import openai_errors
 from rag_service.api.openai_models import LONGEST_ID, unknown
 from rag_service.api.replies import encoded
+from rag_service.api.schemas import Whole
 from rag_service.api.services import Services
 
 MAX_TEXTS = 2048
@@ -42,7 +43,7 @@ class EmbeddingRequest(BaseModel):
         Field(description="A text, or a list of texts.", examples=["Opening hours"]),
     ]
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Annotated[int | None, Field(description="The embedder's own, or none.")] = None
+    dimensions: Annotated[Whole | None, Field(description="The embedder's own, or none.")] = None
 
 
 class EmbeddingModel(BaseModel):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from model_pipeline.domain import Answer, Citation, Turn
 from model_pipeline.errors import InvalidInput
@@ -70,7 +70,7 @@ class MessageModel(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    include_usage: bool = False
+    include_usage: StrictBool = False
 
 
 class Options(Strict):
@@ -100,7 +100,7 @@ class ChatRequest(BaseModel):
             examples=[[{"role": "user", "content": "When are defaults evaluated?"}]],
         ),
     ]
-    stream: bool | None = False
+    stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
     promptly: Options | None = None
 

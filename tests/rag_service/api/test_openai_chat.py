@@ -204,6 +204,23 @@ def test_options_go_in_the_extra_body(client: OpenAI) -> None:
         ask(filter={"year": {"over": 1}})
 
 
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"stream": 0}, "stream"),
+        ({"stream": "true"}, "stream"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+    ],
+)
+def test_only_what_is_true_or_false_is_taken_for_it(
+    client: OpenAI, given: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="boolean") as caught:
+        body = {"model": "promptly", "messages": QUESTION, **given}
+        client.post("/chat/completions", cast_to=object, body=body)
+    assert caught.value.param == param
+
+
 def test_parts_of_text_are_a_text_and_no_other_part_is_read(
     client: OpenAI, generator: RecordingGenerator
 ) -> None:

@@ -121,6 +121,7 @@ def test_many_texts_leave_a_thread_to_questions(
         ({"input": ["a"] * 2049}, "input", "at most 2,048"),
         ({"input": ["a", "a " * 11]}, "input", "Text 1 of the input has 11 tokens"),
         ({"dimensions": 4}, "dimensions", "8 dimensions, not 4"),
+        ({"dimensions": "8"}, "dimensions", "whole number"),
         ({"encoding_format": "int8"}, "encoding_format", "'float' or 'base64'"),
         ({"model": "text-embedding-3-small"}, "model", "no model"),
     ],
