@@ -28,6 +28,7 @@ from benchmarks.load import CLOSED_LOOP_USERS, MIXED, locust, serving, write_que
 
 STEPS = 10
 WARM_UP = 60
+ERRORS = re.compile(r"^\d+ +\S+ \S+: .*$", re.MULTILINE)
 COUNTED = re.compile(r"^promptly_http_requests_total\{.*\} (\S+)$", re.MULTILINE)
 
 
@@ -144,6 +145,8 @@ def users(port: int, questions: Path) -> Iterator[None]:
         summary, _ = process.communicate()
         failed = re.search(r"Aggregated +(\d+) +(\d+)\(", summary)
         print(f"{failed[2]} of {failed[1]} failed" if failed else summary)
+        for line in ERRORS.findall(summary):
+            print(f"  {line}")
 
 
 if __name__ == "__main__":
