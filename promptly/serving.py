@@ -81,9 +81,14 @@ async def answering(
     metrics = metrics or Metrics()  # that nobody reads
     embedders = in_use(settings, documents)
     kept = KeptAnswers()
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor:
+    with (
+        ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed") as executor,
+        # Apart, or the embedding of a question would queue behind whole answers; and one thread,
+        # since they are mostly Python: two would take turns, and the event loop with both.
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer") as answers,
+    ):
         async with (
-            generators(settings, executor, metrics.spent) as generator_for,
+            generators(settings, answers, metrics.spent) as generator_for,
             open_async_pool(
                 conninfo, min_size=1, max_size=settings.pool_size, **online(settings)
             ) as pool,
