@@ -20,6 +20,7 @@ import schemathesis
 ADDRESS = os.environ["FUZZ_ADDRESS"]
 SHARE = 0.7  # of the ids and names that could be real ones
 COLLECTION = "seeded"
+MOSTLY_REFUSED = ("filter", "promptly", "dimensions")  # as they are made up
 EMBEDDER = "onnx:all-MiniLM-L6-v2"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NAMES = re.compile(r"^(?=.*[^\s\x00])[^\x00]{1,200}$", re.DOTALL)
@@ -111,8 +112,9 @@ def before_call(context, case, kwargs):
     put(case.query or {})
     if isinstance(case.body, dict) and case.media_type == "application/json":
         put(case.body, embedding=path == "/v1/embeddings")
-        if path == "/v1/embeddings" and chance.random() < SHARE:
-            case.body.pop("dimensions", None)
+        for name in MOSTLY_REFUSED:
+            if name in case.body and chance.random() < SHARE:
+                del case.body[name]
 
 
 @schemathesis.hook
