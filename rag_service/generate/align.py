@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_pipeline.domain import Embedder, Passage
-from rag_service.generate.extractive import STOPWORDS, WORD, shown, stemmed
+from rag_service.generate.extractive import shown
 from rag_service.generate.sentences import sentences
+from rag_service.generate.words import STOPWORDS, WORD, stemmed
 
 # Support below this is no support. Calibrated: docs/how-it-works.md says how.
 SUPPORT = 0.5

@@ -1,40 +1,41 @@
 """The generator that needs no model to download: the sentences that answer, quoted.
 
-A sentence counts by how near the embedder finds it to the question, by how much of the question's
-rare words it holds, and by how far its passage is trusted to answer; beside the best passage only
-trusted ones are cited. The best few sentences are shown in reading order. Where nothing supports an
-answer, it is that the documents do not say.
+A sentence counts by how near its passage is to the question, by how much of the question's rare
+words it holds, and by how far its passage is trusted to answer; beside the best passage only
+trusted ones are cited. Where that leaves two passages close, the embedder says how near the
+sentences themselves are. The best few are shown in reading order. Where nothing supports an answer,
+it is that the documents do not say.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import re
-from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
-import Stemmer
 from numpy.typing import NDArray
 
 from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn
 from rag_service.generate.sentences import Sentence, sentences
 from rag_service.generate.trust import SUPPORT, TRUSTED, evidence, found, support, trust
+from rag_service.generate.words import WORD, coverage
 
 MAX_SENTENCES = 3
 MAX_WORDS = 90
-# Only so many sentences are embedded: with more, answering would take longer than searching, and
-# cites no better. They are chosen by their words and by what the search says for their passages.
+# Only so many sentences are weighed: with more, embedding them would take longer than searching,
+# and cites no better. They are chosen by their words and what the search says for their passages.
 MAX_CANDIDATES = 3
+# Where the best sentences of two passages promise as much but for this, their vectors decide.
+CLOSE = 0.1
 FOUND_WEIGHT = 0.6
 MAX_LIST_ITEMS = 8
 # A sentence must be this near the best one to stand beside it.
 NEAR_BEST = 0.83
-# What is said twice is said once.
-SAME = 0.85
+# What is said twice is said once: with such a share of all words in common.
+SAME = 0.6
 LEXICAL_WEIGHT = 0.35
 TRUST_WEIGHT = 0.5
 DEFINITION_WEIGHT = 0.25
@@ -42,16 +43,6 @@ ASKS_WHAT_IS = re.compile(
     r"\s*what(?: is|'s| are)\s+(?:an?|the)?\s*(?P<term>[\w .-]{2,40}?)\s*\?*\s*$", re.IGNORECASE
 )
 
-STOPWORDS = frozenset(
-    """
-    a an and are as at be been being but by can could did do does doing for from get had has have
-    how i if in into is it its may me might must my of on or our shall should so some such than that
-    the their them then there these they this those to us was we were what when where which while
-    who whom whose why will with would you your about any between during each given one use used
-    using tell explain describe please
-    """.split()
-)
-WORD = re.compile(r"[^\W_]+")
 DANGLING = re.compile(
     r"(?:it|its|this|that|these|those|they|their|he|she|such|however|therefore|thus|hence|but|so|"
     r"also|then|otherwise|instead|in that case|for example|for instance|similarly|moreover|and|or|"
@@ -67,6 +58,8 @@ MARKS = re.compile(r"\*\*|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s
 TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
 BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 NUMBER_MARK = re.compile(r"\[\d{1,3}\](?:_|\([^)]*\))?")
+# Without any of this there is nothing for the above to take away.
+MARKUP = re.compile(r"[*`#{<\[]|-\n|\A\s*(?:[-+•]|\d{1,3}[.)])\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +74,20 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """The sentences that may be shown, [n]: `of` is the index of each one's passage, `nearness` its
-    cosine with the question, `coverage` its share of the question's words."""
+    """The sentences that promise most, best first, [n]: `of` is the index of each one's passage,
+    `nearness` its cosine with the question, or its passage's, `coverage` its share of the
+    question's words."""
 
     candidates: list[_Candidate]
     of: NDArray[np.intp]
-    nearness: NDArray[np.float32]
+    nearness: NDArray[np.floating]
     coverage: NDArray[np.float64]
-    vectors: NDArray[np.float32]
 
 
 class Extractive:
     """`executor` bounds how many answers are computed at once, off the event loop."""
 
-    name = "extractive-2"
+    name = "extractive-3"
 
     def __init__(self, embedder: Embedder, executor: Executor | None = None) -> None:
         self._embedder = embedder
@@ -121,34 +114,41 @@ class Extractive:
             defining = [_defines(asked["term"], one.text) for one in weighed.candidates]
             scores = scores + DEFINITION_WEIGHT * np.array(defining)
         scores = np.where(trusted >= min(TRUSTED, trusted.max()), scores, -np.inf)
-        return _drafts(_choose(weighed.candidates, scores, weighed.vectors), passages, parts)
+        return _drafts(_choose(weighed.candidates, scores), passages, parts)
 
     def weigh(
         self, question: str, passages: Sequence[Passage], parts: Sequence[Sequence[Sentence]]
     ) -> Weighed | None:
         """None where no sentence can be shown; `parts` are the sentences of each passage."""
-        candidates = _candidates(question, passages, parts)
+        code = ASKS_FOR_CODE.search(question) is not None
+        kinds = ("text", "item", "code") if code else ("text", "item")
+        places = [
+            (rank, index)
+            for rank, pieces in enumerate(parts)
+            for index, piece in enumerate(pieces)
+            if piece.kind in kinds
+        ]
+        of = np.array([rank for rank, _ in places], dtype=np.intp)
+        held = coverage(
+            question,
+            [_raw(passages[rank], parts[rank][index]) for rank, index in places],
+            [" ".join((one.title, *one.heading_path)) for one in passages],
+            of,
+        )
+        promise = held + FOUND_WEIGHT * trust(found(passages))[of]
+        candidates, kept = _candidates(passages, parts, places, promise)
         if not candidates:
             return None
-        terms = _terms(question)
-        stems = [_stems(candidate.text) for candidate in candidates]
-        above = [_stems(" ".join((one.title, *one.heading_path))) for one in passages]
-        weights = _idf(terms, stems)
-        coverage = np.array(
-            [
-                _coverage(own, above[candidate.passage], weights)
-                for own, candidate in zip(stems, candidates, strict=True)
-            ]
-        )
-        of = np.array([candidate.passage for candidate in candidates])
-        if len(candidates) > MAX_CANDIDATES:
-            promise = coverage + FOUND_WEIGHT * trust(found(passages))[of]
-            keep = np.sort(np.argsort(-promise, kind="stable")[:MAX_CANDIDATES])
-            candidates = [candidates[index] for index in keep]
-            coverage, of = coverage[keep], of[keep]
-        asked = self._embedder.embed([question])[0]  # alone: the search has asked for it already
-        vectors = self._embedder.embed([_in_context(one, passages) for one in candidates])
-        return Weighed(candidates, of, vectors @ asked, coverage, vectors)
+        of, held, promise = of[kept], held[kept], promise[kept]
+        if _undecided(promise, of) or any(passages[rank].dense_score is None for rank in of):
+            asked = self._embedder.embed([question])[
+                0
+            ]  # alone: the search has asked for it already
+            texts = [_in_context(one, passages[one.passage]) for one in candidates]
+            nearness = self._embedder.embed(texts) @ asked
+        else:
+            nearness = np.array([passages[rank].dense_score for rank in of], dtype=np.float32)
+        return Weighed(candidates, of, nearness, held)
 
 
 def declined(passages: Sequence[Passage]) -> Draft:
@@ -163,29 +163,47 @@ def declined(passages: Sequence[Passage]) -> Draft:
 
 def shown(text: str) -> str:
     """A stretch of a document as a reader wants it: one line, without its markup."""
+    if not MARKUP.search(text):
+        return " ".join(text.split())
     text = BROKEN_WORD.sub("-", BULLET.sub("", text))
     text = NUMBER_MARK.sub("", TAGS.sub("", LINK.sub(r"\1", text)))
     return " ".join(MARKS.sub("", text).split())
 
 
+def _raw(passage: Passage, piece: Sentence) -> str:
+    return passage.content[piece.start : piece.end]
+
+
 def _candidates(
-    question: str, passages: Sequence[Passage], parts: Sequence[Sequence[Sentence]]
-) -> list[_Candidate]:
-    code = ASKS_FOR_CODE.search(question) is not None
-    chosen, seen = [], set()
-    for rank, (passage, pieces) in enumerate(zip(passages, parts, strict=True)):
-        for index, piece in enumerate(pieces):
-            if piece.kind in ("heading", "table") or (piece.kind == "code" and not code):
-                continue
-            text = shown(passage.content[piece.start : piece.end])
-            words = len(text.split())
-            if not 3 <= words <= MAX_WORDS or text in seen or text.endswith("?"):
-                continue
-            if not _stands_alone(text, pieces, index):
-                continue
-            seen.add(text)
-            chosen.append(_Candidate(rank, index, piece.start, piece.end, piece.kind, text))
-    return chosen
+    passages: Sequence[Passage],
+    parts: Sequence[Sequence[Sentence]],
+    places: Sequence[tuple[int, int]],
+    promise: NDArray[np.float64],
+) -> tuple[list[_Candidate], list[int]]:
+    """The few that promise most among those that can be shown, best first, and their indices.
+
+    Most sentences are never looked at: what cleaning and judging them takes is spent on these."""
+    chosen: list[_Candidate] = []
+    kept: list[int] = []
+    for number in np.argsort(-promise, kind="stable").tolist():
+        rank, index = places[number]
+        piece = parts[rank][index]
+        text = shown(_raw(passages[rank], piece))
+        if not 3 <= len(text.split()) <= MAX_WORDS or text.endswith("?"):
+            continue
+        if any(text == one.text for one in chosen) or not _stands_alone(text, parts[rank], index):
+            continue
+        chosen.append(_Candidate(rank, index, piece.start, piece.end, piece.kind, text))
+        kept.append(number)
+        if len(chosen) == MAX_CANDIDATES:
+            break
+    return chosen, kept
+
+
+def _undecided(promise: NDArray[np.float64], of: NDArray[np.intp]) -> bool:
+    """Whether another passage promises about as much as the best; both [n], best first."""
+    others = promise[of != of[0]]
+    return len(others) > 0 and bool(promise[0] - others[0] < CLOSE)
 
 
 def _stands_alone(text: str, pieces: Sequence[Sentence], index: int) -> bool:
@@ -210,47 +228,17 @@ def _defines(term: str, text: str) -> bool:
     return re.search(defining, text, re.IGNORECASE) is not None
 
 
-def _in_context(candidate: _Candidate, passages: Sequence[Passage]) -> str:
-    passage = passages[candidate.passage]
+def _in_context(candidate: _Candidate, passage: Passage) -> str:
     heading = shown(passage.heading_path[-1] if passage.heading_path else passage.title)
     return f"{heading}: {candidate.text}" if heading else candidate.text
 
 
-def _stems(text: str) -> set[str]:
-    return stemmed(WORD.findall(text.lower()))
+def _same(one: str, other: str) -> bool:
+    words, others = (set(WORD.findall(text.lower())) for text in (one, other))
+    return len(words & others) > SAME * len(words | others)
 
 
-def _terms(question: str) -> set[str]:
-    words = [word for word in WORD.findall(question.lower()) if word not in STOPWORDS]
-    return stemmed(words)
-
-
-def stemmed(words: list[str]) -> set[str]:
-    return set(Stemmer.Stemmer("english").stemWords(words))  # made each time: not thread-safe
-
-
-def _idf(terms: set[str], texts: Sequence[set[str]]) -> dict[str, float]:
-    """Rare words say more: weights of the question's terms over the sentences at hand."""
-    counts = Counter(term for text in texts for term in terms & text)
-    return {term: math.log(1 + len(texts) / (1 + counts[term])) for term in terms}
-
-
-def _coverage(own: set[str], above: set[str], weights: dict[str, float]) -> float:
-    """The share of the question's weight that a sentence's own words hold; those of the headings
-    above it count half."""
-    total = sum(weights.values())
-    if not total:
-        return 0.0
-    held = sum(
-        weight * (1.0 if term in own else 0.5 if term in above else 0.0)
-        for term, weight in weights.items()
-    )
-    return held / total
-
-
-def _choose(
-    candidates: Sequence[_Candidate], scores: NDArray[np.float32], vectors: NDArray[np.float32]
-) -> list[_Candidate]:
+def _choose(candidates: Sequence[_Candidate], scores: NDArray[np.floating]) -> list[_Candidate]:
     """The best few that do not repeat each other, in reading order."""
     best = float(scores.max())
     chosen: list[int] = []
@@ -259,7 +247,7 @@ def _choose(
         length = len(candidates[index].text.split())
         if len(chosen) == MAX_SENTENCES or scores[index] < NEAR_BEST * best:
             break
-        if any(float(vectors[index] @ vectors[other]) > SAME for other in chosen):
+        if any(_same(candidates[index].text, candidates[other].text) for other in chosen):
             continue
         if chosen and words + length > MAX_WORDS:
             continue

@@ -23,7 +23,17 @@ from rag_service.answer import (
     Done,
     PassagesFound,
 )
-from rag_service.generate.extractive import Extractive, shown
+from rag_service.generate.extractive import (
+    BROKEN_WORD,
+    BULLET,
+    LINK,
+    MARKS,
+    MARKUP,
+    NUMBER_MARK,
+    TAGS,
+    Extractive,
+    shown,
+)
 from rag_service.generate.sentences import sentences
 from rag_service.retrieve import MAX_QUESTION, Retriever, cleaned, maximal_marginal_relevance
 from rag_service.verify import Verifier
@@ -268,6 +278,16 @@ def test_what_is_shown_has_no_markup() -> None:
     assert shown("- See **the** [docs](http://x.example/a) <b>now</b>,\n  `f()` [12]") == (
         "See the docs now, `f()`"
     )
+
+
+@given(st.text(alphabet="ab1 .\n-#*+•`|[]()<>/{}!_)é", max_size=60))
+def test_what_has_no_markup_is_shown_at_once(text: str) -> None:
+    """The short way takes nothing away that the long one would."""
+    if not MARKUP.search(text):
+        assert BULLET.sub("", text) == BROKEN_WORD.sub("-", text) == text
+        for pattern in (LINK, TAGS, NUMBER_MARK):
+            assert not pattern.search(text)
+        assert MARKS.sub("", text) == text
 
 
 @pytest.mark.parametrize("question", ["", "  \n", "\0\x01", "\u202e"])

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from model_pipeline.domain import Answer, Passage
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
@@ -57,20 +58,53 @@ def test_only_trusted_passages_are_cited_beside_the_best(embedder: OnnxEmbedder)
         assert [claim.passage for draft in drafts for claim in draft.claims] == cited
 
 
-def test_half_of_the_support_is_the_passages() -> None:
-    near, coverage = np.array([0.5, 0.4]), np.array([0.4, 0.0])
-    sentence = 0.7 * 0.5 + 0.3 * 0.4
-    assert support([passage(OPEN)], near, coverage) == pytest.approx(sentence)
+def test_support_is_the_nearest_passage_and_the_words() -> None:
+    near, coverage = np.array([0.5, 0.4]), np.array([0.0, 0.4])
     passages = [passage(OPEN, dense=0.6), passage(STAFF, dense=0.2)]
-    assert support(passages, near, coverage) == pytest.approx((sentence + 0.6) / 2)
+    assert support(passages, near, coverage) == pytest.approx(0.85 * 0.6 + 0.15 * 0.4)
+    unknown = [passage(OPEN), passage(STAFF)]
+    assert support(unknown, near, coverage) == pytest.approx(0.85 * 0.5 + 0.15 * 0.4)
 
 
 def test_an_answer_needs_the_passages_support_too(embedder: OnnxEmbedder) -> None:
     question = "When is the shop open?"
-    near, far = passage(OPEN, dense=0.8), passage(OPEN, dense=2 * SUPPORT - 1)
+    near, far = passage(OPEN, dense=0.8), passage(OPEN, dense=(SUPPORT - 0.15) / 0.85 - 0.01)
     generator = Extractive(embedder)
     assert not generator.drafts(question, [near])[0].declined
     assert generator.drafts(question, [far])[0].declined
+
+
+class Counting:
+    """An embedder that notes what it embeds."""
+
+    def __init__(self, embedder: OnnxEmbedder) -> None:
+        self._embedder = embedder
+        self.embedded: list[str] = []
+        self.name, self.spec = embedder.name, embedder.spec
+        self.dimensions, self.max_tokens = embedder.dimensions, embedder.max_tokens
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.embedded += texts
+        return self._embedder.embed(texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._embedder.count_tokens(texts)
+
+
+def test_sentences_are_embedded_only_where_words_leave_two_passages_close(
+    embedder: OnnxEmbedder,
+) -> None:
+    question = "When is the shop open?"
+    best = passage(OPEN, dense=0.8, lexical=9.0)
+    for other, embeds in (
+        (passage(STAFF, dense=0.3, lexical=1.0), False),
+        (passage(SUNDAYS, dense=0.79, lexical=8.9), True),
+        (passage(SUNDAYS), True),  # how near it is nobody knows
+    ):
+        counting = Counting(embedder)
+        drafts = Extractive(counting).drafts(question, [best, other])
+        assert not drafts[0].declined
+        assert bool(counting.embedded) == embeds
 
 
 def test_a_table_that_lost_its_lines_is_read_in_pieces() -> None:
