@@ -11,7 +11,7 @@ import sentencex
 
 Kind = Literal["text", "item", "code", "heading", "table"]
 
-FENCE = re.compile(r"^[ \t]*(```|~~~)")
+FENCES = ("```", "~~~")
 HEADING = re.compile(r"^#{1,6}\s")
 ADORNMENT = re.compile(r"^([=\-~^\"*+#:.`_])\1{2,}\s*$")
 ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,3}[.)])\s+\S")
@@ -65,7 +65,7 @@ def _split(text: str) -> Iterator[tuple[int, int]]:
 def _apart(sentence: str) -> Iterator[tuple[int, int]]:
     """Spans of what a sentence that is too long to be one is made of; else its own."""
     start = 0
-    if len(sentence.split()) > LONG:
+    if len(sentence) > 2 * LONG and len(sentence.split()) > LONG:
         for gap in LOST.finditer(sentence):
             yield start, gap.end()
             start = gap.end()
@@ -93,7 +93,7 @@ def _blocks(content: str) -> Iterator[tuple[int, int, Kind]]:
     start = end = 0
     kind: Kind | None = None
     for a, b, line in _lines(content):
-        fence = FENCE.match(line) is not None
+        fence = line.lstrip(" \t").startswith(FENCES)
         found = "code" if fenced or fence else _kind(line, kind)
         fenced ^= fence
         underlined = found == "heading" and kind == "text" and ADORNMENT.match(line)
@@ -115,6 +115,8 @@ def _alone(kind: Kind | None, line: str) -> bool:
 
 def _kind(line: str, before: Kind | None) -> Kind | None:
     """What a line is, after what `before` was; None for a blank one."""
+    if line[:1].isalpha() and "|" not in line:  # most lines are
+        return "item" if before == "item" else "text"
     if not line.strip():
         return "code" if before == "code" else None
     if HEADING.match(line) or ADORNMENT.match(line):
