@@ -19,9 +19,10 @@ from pathlib import Path
 
 from benchmarks import fit
 from benchmarks.corpora import Corpus, corpora
+from benchmarks.references import likeness, references, worded_otherwise
 from benchmarks.stored import retriever, store
 from benchmarks.turns import Task, half, tasks
-from model_pipeline.domain import Answer
+from model_pipeline.domain import Answer, Embedder
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
 from model_pipeline.store.embedded import embedded_postgres
 from rag_service.answer import Answerer
@@ -82,17 +83,25 @@ def without_turns(corpus: Corpus) -> list[Task]:
     return [Task(key, half(key), "ANSWERABLE", text, ()) for key, text in corpus.questions.items()]
 
 
-async def citing(answerer: Answerer, corpus: Corpus, asked: Sequence[Task]) -> None:
+async def citing(
+    answerer: Answerer, embedder: Embedder, corpus: Corpus, asked: Sequence[Task]
+) -> None:
     answers = await answered(answerer, corpus, asked)
-    for name, halves in (("all", (0, 1)), ("half 0", (0,)), ("half 1, held out", (1,))):
-        chosen = [n for n, task in enumerate(asked) if task.half in halves]
-        found = cited(
-            (answers[n] for n in chosen), (corpus.relevant[asked[n].task_id] for n in chosen)
-        )
+    written, otherwise = references(), worded_otherwise(corpus, asked)
+    for name, held in (
+        ("all", asked),
+        ("half 0", [task for task in asked if task.half == 0]),
+        ("half 1, held out", [task for task in asked if task.half == 1]),
+        ("worded otherwise", [task for task in asked if task.task_id in otherwise]),
+    ):
+        chosen = [answer for answer, task in zip(answers, asked, strict=True) if task in held]
+        found = cited(chosen, (corpus.relevant[task.task_id] for task in held))
         print(
             f"| {corpus.collection}, {name} | {len(found.citations)} of {len(chosen)} "
             f"| {found.answers:.1%} | {found.precision:.1%} "
-            f"| {statistics.mean(found.citations):.2f} | {'all' if found.verified else 'NOT ALL'} |"
+            f"| {statistics.mean(found.citations):.2f} "
+            f"| {likeness(chosen, held, written, embedder):.3f} "
+            f"| {'all' if found.verified else 'NOT ALL'} |"
         )
 
 
@@ -151,11 +160,11 @@ async def measure(conninfo: str, embedder: OnnxEmbedder, found: dict[str, Corpus
             answerer = Answerer(ours, Extractive(embedder, executor), "benchmark")
             print(
                 "| citations | answered | cite a correct passage | correct citations | an answer "
-                "| quotes verified |\n|---|---|---|---|---|---|"
+                "| like the reference | quotes verified |\n|---|---|---|---|---|---|---|"
             )
-            await citing(answerer, docs, without_turns(docs))
+            await citing(answerer, embedder, docs, without_turns(docs))
             answerable = [task for task in tasks() if task.label == "ANSWERABLE"]
-            await citing(answerer, talks, answerable)
+            await citing(answerer, embedder, talks, answerable)
             print(
                 "\n| declining | precision | recall | unanswerable | answerable | partly "
                 "| underspecified |\n|---|---|---|---|---|---|---|"

@@ -59,7 +59,7 @@ TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
 BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 NUMBER_MARK = re.compile(r"\[\d{1,3}\](?:_|\([^)]*\))?")
 # Without any of this there is nothing for the above to take away.
-MARKUP = re.compile(r"[*`#{<\[]|-\n|\A\s*(?:[-+•]|\d{1,3}[.)])\s")
+MARKUP = re.compile(r"[*#{<\[]|``|-\n|\A\s*(?:[-+•]|\d{1,3}[.)])\s")
 
 
 @dataclass(frozen=True, slots=True)

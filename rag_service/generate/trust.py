@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from model_pipeline.domain import Passage
 
 # Of the columns of `found` and of `evidence`, and last the constant.
-FOUND_WEIGHTS = (1.4, 6.6, 4.7, -3.6)
-WEIGHTS = (1.1, 3.7, 1.9, 3.5, 1.7, -1.3)
+FOUND_WEIGHTS = (1.4, 6.5, 4.7, -3.6)
+WEIGHTS = (1.1, 3.4, 1.9, 4.1, 1.7, -1.4)
 # A passage of this trust may be cited beside the best one.
 TRUSTED = 0.6
 # Support below this is no support.
