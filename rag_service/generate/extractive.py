@@ -141,9 +141,8 @@ class Extractive:
             return None
         of, held, promise = of[kept], held[kept], promise[kept]
         if _undecided(promise, of) or any(passages[rank].dense_score is None for rank in of):
-            asked = self._embedder.embed([question])[
-                0
-            ]  # alone: the search has asked for it already
+            # The question alone: the search has asked for its vector already.
+            asked = self._embedder.embed([question])[0]
             texts = [_in_context(one, passages[one.passage]) for one in candidates]
             nearness = self._embedder.embed(texts) @ asked
         else:

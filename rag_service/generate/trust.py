@@ -41,7 +41,7 @@ def evidence(
     the best of all; how much of the question its fullest one holds.
 
     `of`, `nearness` and `coverage` are of sentences, [n]: the index of each one's passage, its
-    cosine with the question, its share of the question's words.
+    cosine with the question or its passage's, its share of the question's words.
     """
     nearest, fullest = np.zeros(len(passages)), np.zeros(len(passages))
     np.maximum.at(nearest, of, nearness)
