@@ -164,7 +164,7 @@ class Draft:
     A delta's text carries its own [n] markers. `claims` name quotes in passages (by index into the
     passages handed in); they are verified before anything is shown. `unsupported`: no passage was
     found that says it. `fallback`: why another generator than the one that is set wrote it, in one
-    sentence.
+    sentence. `cut`: the text ends here because it may not be longer.
     """
 
     text: str
@@ -172,6 +172,7 @@ class Draft:
     declined: bool = False
     unsupported: bool = False
     fallback: str | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ class Answer:
 
     `unsupported` are the stretches that no passage was found to say, in order. `fallback` is None,
     or why another generator than the one that is set wrote the answer or its end, in one sentence.
+    `cut`: it ends where it may not be longer.
     """
 
     answer_id: UUID
@@ -209,6 +211,7 @@ class Answer:
     fallback: str | None = None
     complete: bool = True
     cached: bool = False
+    cut: bool = False
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -288,6 +291,43 @@ class Embedder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a model chooses its words, as far as somebody asks for it; None leaves it to the release:
+    the likeliest token each time, and as many as the release allows.
+
+    `temperature` is 0 or more, `top_p` from 0 to 1, `max_tokens` at least 1 (more than the release
+    allows are not given). The text ends before the first of `stop`.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+    @property
+    def is_random(self) -> bool:
+        return bool(self.temperature) and self.top_p != 0
+
+    @property
+    def is_seeded(self) -> bool:
+        return self.is_random and self.seed is not None
+
+    @property
+    def name(self) -> str:
+        """What it changes, for a release id; empty where that is nothing."""
+        told: dict[str, object] = {"max_tokens": self.max_tokens}
+        if self.is_random:
+            told |= {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
+        if self.stop:  # somebody's own words
+            told["stop"] = hashlib.sha256("\0".join(self.stop).encode()).hexdigest()[:8]
+        return ",".join(f"{key}={value}" for key, value in told.items() if value is not None)
+
+
+AS_RELEASED = Wording()
+
+
 class Generator(Protocol):
     """Writes an answer from passages, and nothing else. `name` goes into the release id.
 
@@ -296,6 +336,10 @@ class Generator(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def worded(self, wording: Wording) -> Generator:
+        """One that writes like that; itself where no model chooses the words."""
+        ...
 
     def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]

@@ -7,15 +7,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from model_pipeline.domain import Embedder, Generator
-from model_pipeline.errors import ModelUnavailable
+from model_pipeline.errors import ConfigurationError, ModelUnavailable
 from promptly.settings import Settings
+from rag_service.condense import Condense, by_rule
 from rag_service.generate.extractive import Extractive
-from rag_service.generate.factory import WriterOptions, open_writer
+from rag_service.generate.factory import EXTRACTIVE, WriterOptions, open_writer
 from rag_service.generate.fallback import Breaker, WithFallback
 from rag_service.generate.writer import Spent, unheard
 
@@ -23,22 +25,37 @@ if TYPE_CHECKING:
     from rag_service.generate.openai_writer import OpenAIWriter
 
 log = structlog.get_logger()
-GeneratorFor = Callable[[Embedder], Generator]
+
+
+@dataclass(frozen=True, slots=True)
+class Generators:
+    """What writes, with what puts its questions in full; `condense_name` where that is a model."""
+
+    generator_for: Callable[[Embedder], Generator]
+    condense: Condense = by_rule
+    condense_name: str | None = None
+
+    def release_id(self, embedder: Embedder) -> str:
+        """All that decides an answer."""
+        parts = self.generator_for(embedder).name, self.condense_name, embedder.name
+        return "/".join(part for part in parts if part)
 
 
 @asynccontextmanager
 async def generators(
     settings: Settings, executor: Executor, spent: Spent = unheard
-) -> AsyncIterator[GeneratorFor]:
+) -> AsyncIterator[Generators]:
     """What makes the generator that is set, for the embedder in use; `executor` runs what is
     computed, `spent` hears of tokens. Raises ConfigurationError."""
+    _require_model(settings)
     writer = await asyncio.to_thread(open_writer, settings.generator, options(settings, spent))
     if writer is None:
-        yield lambda embedder: Extractive(embedder, executor)
+        yield Generators(lambda embedder: Extractive(embedder, executor))
         return
     from rag_service.generate.cited import Cited
     from rag_service.generate.openai_writer import OpenAIWriter
     from rag_service.generate.prompt import Prompt
+    from rag_service.generate.rewrite import ByModel
 
     prompt, breaker = Prompt(), Breaker()
 
@@ -51,9 +68,21 @@ async def generators(
     try:
         if isinstance(writer, OpenAIWriter):
             await _told_if_away(writer)
-        yield generator_for
+        if settings.condense == "model":
+            condense = ByModel(writer)
+            yield Generators(generator_for, condense, condense.name)
+        else:
+            yield Generators(generator_for)
     finally:
         await writer.close()
+
+
+def _require_model(settings: Settings) -> None:
+    if settings.condense == "model" and settings.generator == EXTRACTIVE:
+        raise ConfigurationError(
+            "PROMPTLY_CONDENSE is 'model', and the generator 'extractive' is none: set "
+            "PROMPTLY_GENERATOR to one, or PROMPTLY_CONDENSE to 'rule'."
+        )
 
 
 async def _told_if_away(writer: OpenAIWriter) -> None:
@@ -68,6 +97,7 @@ async def check(settings: Settings) -> str:
     """What is set, as far as it works. Raises ConfigurationError and ModelUnavailable."""
     from rag_service.generate.openai_writer import OpenAIWriter
 
+    _require_model(settings)
     writer = await asyncio.to_thread(open_writer, settings.generator, options(settings))
     if writer is None:
         return settings.generator

@@ -88,7 +88,7 @@ async def answering(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer") as answers,
     ):
         async with (
-            generators(settings, answers, metrics.spent) as generator_for,
+            generators(settings, answers, metrics.spent) as writing,
             open_async_pool(
                 conninfo, min_size=1, max_size=settings.pool_size, **online(settings)
             ) as pool,
@@ -101,13 +101,13 @@ async def answering(
                 store = PgRetriever(pool, caller)
                 retriever = Retriever(encoder, store, executor, embedders.follow)
                 asked = Remembering(encoder)
-                generator = generator_for(asked)
-                release = f"{generator.name}/{encoder.name}"
+                release = writing.release_id(encoder)
                 telling = PgRetriever(pool, caller, tell_scope=settings.cache)
                 answerer = Answerer(
                     Retriever(asked, telling, executor, embedders.follow),
-                    generator,
+                    writing.generator_for(asked),
                     release_id=release,
+                    condense=writing.condense,
                 )
                 if not settings.cache:
                     return retriever, answerer
@@ -125,7 +125,7 @@ async def answering(
                 acting_for,
                 KeyCheck(pool),
                 executor,
-                lambda: f"{generator_for(embedders.current).name}/{embedders.current.name}",
+                lambda: writing.release_id(embedders.current),
                 pool.get_stats,
             )
 

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Or transformers:<repository>@<commit>, transformers:<folder>, openai:<base url>#<model>."""
     openai_api_key: SecretStr | None = None
     """Of the endpoint that the generator names, where it wants one."""
+    condense: Literal["rule", "model"] = "rule"
+    """What puts a follow-up in full: a rule over words, or before it the generator's model."""
     unsupported: Literal["flag", "drop"] = "flag"
     """What becomes of a model's sentence that no passage says."""
     max_new_tokens: Annotated[int, Field(ge=16, le=8192)] = 512

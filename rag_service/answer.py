@@ -18,6 +18,7 @@ from model_pipeline.domain import (
     SearchResult,
     Span,
     Turn,
+    Wording,
 )
 from rag_service.condense import Condense, by_rule
 from rag_service.generate.extractive import declined
@@ -64,6 +65,14 @@ class Answerer:
         self._generator = generator
         self._release_id = release_id
 
+    def worded(self, wording: Wording) -> Answerer:
+        """The same, but that its model writes like that; itself where that changes nothing."""
+        generator = self._generator.worded(wording)
+        if generator is self._generator:
+            return self
+        release_id = f"{self._release_id}/{wording.name}"
+        return Answerer(self._retriever, generator, release_id, self._condense)
+
     async def answer(
         self,
         question: str,
@@ -93,6 +102,7 @@ class Answerer:
         """PassagesFound, Deltas, CitationsVerified, Done. What a delta cites is verified."""
         started = time.perf_counter()
         asked = await self._condense(cleaned(question), history)
+        condensed = time.perf_counter()
         found = await self._retriever.retrieve(
             asked.question,
             k=k,
@@ -106,7 +116,7 @@ class Answerer:
         verifier = Verifier(found.passages)
         written = _Written()
         fallback: str | None = None
-        gave_up = True
+        gave_up, cut = True, False
         verifying = 0.0
         generating = time.perf_counter()
         generation = begin("generate")
@@ -117,7 +127,7 @@ class Answerer:
                     checking = time.perf_counter()
                     text = verifier.check(draft)
                     verifying += time.perf_counter() - checking
-                    gave_up = draft.declined
+                    gave_up, cut = draft.declined, cut or draft.cut
                     fallback = fallback or draft.fallback
                     written.add(text, unsupported=draft.unsupported)
                     # Until the first quote stands nothing is shown: it might be taken back.
@@ -150,7 +160,9 @@ class Answerer:
                 unsupported=tuple(written.unsupported),
                 fallback=fallback,
                 complete=found.complete,
+                cut=cut and not gave_up,
                 timings_ms={
+                    **({"condense": (condensed - started) * 1000} if history else {}),
                     **{name: ms for name, ms in found.timings_ms.items() if name != "total"},
                     "generate": (generated - generating - verifying) * 1000,
                     "verify": verifying * 1000,

@@ -15,11 +15,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import uuid4
 
-from model_pipeline.domain import Answer, Turn
+from model_pipeline.domain import Answer, Turn, Wording
 from model_pipeline.errors import EmbedderMismatch
 from rag_service.answer import Answerer, Done, Event, PassagesFound
 from rag_service.embed import Remembering, embedded
@@ -88,6 +89,17 @@ class CachedAnswerer:
         self._asker = asker
         self._threshold = threshold or THRESHOLDS.get(embedder.spec, EXACTLY)
         self._told = told
+
+    def worded(self, wording: Wording) -> Answerer | CachedAnswerer:
+        """One whose model writes like that: kept apart, and what is drawn by chance not at all."""
+        answerer = self._answerer.worded(wording)
+        if answerer is self._answerer:
+            return self
+        if wording.is_random:
+            return answerer
+        other = copy(self)
+        other._answerer, other._release_id = answerer, f"{self._release_id}/{wording.name}"
+        return other
 
     async def answer(
         self,

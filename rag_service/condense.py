@@ -8,26 +8,15 @@ measures it on two halves of MTRAG-UN's conversations.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import Stemmer
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model_pipeline.domain import Turn
-from model_pipeline.errors import PromptlyError
-
-PROMPTS = Path(__file__).parent / "prompts"
-# The model's way: a rewritten question is one line of at most so many characters, in so much time.
-REWRITTEN_CHARACTERS = 500
-REWRITE_S = 5.0
-QUOTED_TURNS = 6
-QUOTED_CHARACTERS = 600
 
 QUESTION_WEIGHT = 0.3
 ANSWER_WEIGHT = 0.4
@@ -104,33 +93,6 @@ async def by_rule(question: str, history: Sequence[Turn]) -> Condensed:
     return condense(question, history)
 
 
-class ByModel:
-    """A model writes the question anew, so that it stands alone. Where it fails, takes too long, or
-    writes what is no question, the rule does it: a follow-up is never refused for it."""
-
-    def __init__(self, complete: Callable[[str], Awaitable[str]]) -> None:
-        self._complete = complete
-        self._prompt = Environment(
-            loader=FileSystemLoader(PROMPTS),
-            undefined=StrictUndefined,
-            autoescape=False,  # noqa: S701 - plain text for a model, never HTML
-        ).get_template("condense.txt")
-
-    async def __call__(self, question: str, history: Sequence[Turn]) -> Condensed:
-        if not history:
-            return Condensed(question)
-        turns = [Turn(one.role, one.content[:QUOTED_CHARACTERS]) for one in history[-QUOTED_TURNS:]]
-        prompt = self._prompt.render(question=question, turns=turns)
-        try:
-            async with asyncio.timeout(REWRITE_S):
-                written = (await self._complete(prompt)).strip().strip('"“”').strip()
-        except (PromptlyError, TimeoutError):
-            return condense(question, history)
-        if not written or "\n" in written or len(written) > REWRITTEN_CHARACTERS:
-            return condense(question, history)
-        return Condensed(written)
-
-
 def condense(question: str, history: Sequence[Turn]) -> Condensed:
     """By words alone, in well under a millisecond."""
     exchanges = _exchanges(history)
@@ -166,13 +128,14 @@ def _words(text: str) -> Iterator[str]:
     return (word for word in WORD.findall(text) if word.lower() not in COMMON)
 
 
+def stemmed(text: str) -> dict[str, str]:
+    """The words that tell what a text is about, by their stems."""
+    stem = Stemmer.Stemmer("english").stemWord  # made each time: not thread-safe
+    return {stem(word.lower()): word for word in _words(text)}
+
+
 def _carried(question: str, exchanges: Sequence[Sequence[Turn]]) -> tuple[str, ...]:
     """The words of the last question, and those said again and again, that count most."""
-    stem = Stemmer.Stemmer("english").stemWord  # made each time: not thread-safe
-
-    def stemmed(text: str) -> dict[str, str]:
-        return {stem(word.lower()): word for word in _words(text)}
-
     own = stemmed(question)
     last = {word for turn in exchanges[0] for word in stemmed(turn.content)}
     stays = len(own.keys() & last) >= SHARED * len(own)

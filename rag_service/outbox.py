@@ -11,6 +11,7 @@ Only who asked is kept with an entry, never the token: it was verified when the 
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -33,8 +34,10 @@ ENTRY_BYTES = 1_000_000
 BATCH = 100
 RETRY_S = 0.5
 ADOPT_EVERY_S = 5.0
-# Feedback may be stored by one process before another stores the answer: so long it waits for that.
+# Feedback may come to one process before another has stored the answer: so long it waits for that,
+# where it was taken while the database was away or soon after; else no longer than who sent it.
 ABSENT_LIMIT = timedelta(minutes=10)
+ABSENT_S = 1.5
 
 Take = Callable[[Sequence[Entry]], list[Outcome]]
 
@@ -57,6 +60,7 @@ class Outbox:
         self._segments = [new_segment(folder)]
         self._last = datetime.min.replace(tzinfo=UTC)
         self._away_until = 0.0
+        self._was_away = -math.inf
         self._away_reason = ""
         self._news = threading.Event()
         self._closing = False
@@ -71,7 +75,9 @@ class Outbox:
 
     def ask(self, kind: str, user_id: str | None, data: Any) -> Future[Outcome]:
         """Keep it on the disk; then the future tells what became of it, Delayed where that takes
-        longer. Who does not wait for it cancels it. Raises Unavailable where it cannot be kept."""
+        longer. Who does not wait for it cancels it. What is about an answer that is not there is
+        tried for a moment, and Absent then; Delayed while the answer may yet come from a process
+        that waited for the database as this one did. Raises Unavailable where it cannot be kept."""
         line = self._write(kind, user_id, data)
         try:
             line.segment.sync(line.end)
@@ -213,13 +219,19 @@ class Outbox:
 
     def _is_done(self, line: Line, entry: Entry, outcome: Outcome) -> bool:
         """Whether nothing is left to do for it."""
+        if isinstance(outcome, Absent) and line.asked is not None:
+            if _age(entry) < timedelta(seconds=ABSENT_S):
+                line.not_before = time.monotonic() + ABSENT_S / 4
+                return False
+            if time.monotonic() - self._was_away < ABSENT_LIMIT.total_seconds():
+                line.tell(Delayed("The answer is not there yet."))
         told = line.tell(outcome)
         match outcome:
             case Stored():
                 return True
             case Absent() if told:
                 return True
-            case Absent() if datetime.now(UTC) - _time(entry) > ABSENT_LIMIT:
+            case Absent() if _age(entry) > ABSENT_LIMIT:
                 reason = "There is no such answer of this person, or it was deleted."
             case Refused(reason):
                 pass
@@ -237,7 +249,8 @@ class Outbox:
             log.warning("outbox_waits", entries=self.waiting, reason=reason)
         with self._lock:
             self._away_reason = reason
-            self._away_until = time.monotonic() + RETRY_S
+            self._was_away = time.monotonic()
+            self._away_until = self._was_away + RETRY_S
             for line in self._lines:
                 line.tell(Delayed(reason))
                 line.settle()
@@ -258,8 +271,8 @@ class Outbox:
                 self._segments.remove(segment)
 
 
-def _time(entry: Entry) -> datetime:
-    return datetime.fromisoformat(entry["at"])
+def _age(entry: Entry) -> timedelta:
+    return datetime.now(UTC) - datetime.fromisoformat(entry["at"])
 
 
 def _cannot(error: OSError) -> Unavailable:

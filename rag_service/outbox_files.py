@@ -195,6 +195,37 @@ def bury(folder: Path, content: bytes, reason: str) -> None:
             os.fsync(file)
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a folder holds: entries that wait, since when the first of them; and those that were
+    laid aside, with the reason of the last."""
+
+    waiting: int = 0
+    since: datetime | None = None
+    dead: int = 0
+    reason: str = ""
+
+
+def owed(folder: Path) -> Owed:
+    """Only looks: whoever has a file keeps it. Raises OSError where that is not allowed."""
+    entries = [
+        datetime.fromisoformat(json.loads(line)["at"])
+        for path in folder.glob(f"*{SUFFIX}")
+        for line in _lines(path)
+        if _is_entry(line)
+    ]
+    dead = [line for name in (DEAD_BEFORE, DEAD) for line in _lines(folder / name)]
+    reason = str(json.loads(dead[-1])["reason"]) if dead else ""
+    return Owed(len(entries), min(entries, default=None), len(dead), reason)
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The whole ones; none of a file that is not there, or no longer."""
+    with suppress(FileNotFoundError):
+        return [line for line in path.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"]
+    return []
+
+
 @contextmanager
 def _folder_locked(folder: Path) -> Iterator[None]:
     held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,15 @@ from model_pipeline.store.diagnosis import Finding, diagnose
 from promptly import bootstrap
 from promptly.cli.output import JsonFlag, out, print_json, safe
 from promptly.settings import Settings, read_settings
+from rag_service.outbox_files import DEAD, owed
 
 MARKS = {
     "ok": "[green]ok[/green]      ",
     "warning": "[yellow]warning[/yellow] ",
     "error": "[red]wrong[/red]   ",
 }
+# What waits is stored within seconds where an API runs and the database is there.
+LATE = timedelta(minutes=1)
 FixFlag = Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend.")]
 DeepFlag = Annotated[bool, typer.Option("--deep", help="Read every row, of a large store too.")]
 
@@ -57,6 +61,7 @@ def _findings(settings: Settings, *, fix: bool, deep: bool) -> Iterator[Finding]
     """Raises PromptlyError where the database lets us not look."""
     yield Finding("Python", "ok", sys.version.split()[0])
     yield _try("folder", lambda: _writable(settings.home))
+    yield _outbox(settings.outbox_dir)
     yield _try("generator", lambda: _generator(settings))
     opened: list[Embedder] = []
 
@@ -73,6 +78,29 @@ def _findings(settings: Settings, *, fix: bool, deep: bool) -> Iterator[Finding]
             if not place:  # it let us in
                 yield Finding("database", "ok", "by URL" if settings.database_url else "embedded")
             yield finding
+
+
+def _outbox(folder: Path) -> Finding:
+    """Whether answers and feedback get to where they are kept."""
+    try:
+        found = owed(folder)
+    except OSError as error:
+        return Finding("outbox", "error", f"{folder} cannot be read ({error.strerror}): mend it.")
+    told = []
+    if found.dead:
+        told.append(
+            f"{found.dead} were refused for good, the last because: {found.reason} Read "
+            f"{folder / DEAD}, and remove it when you have done what can be done"
+        )
+    if found.since and datetime.now(UTC) - found.since > LATE:
+        told.append(
+            f"{found.waiting} wait for the database, the first since "
+            f"{found.since:%Y-%m-%d %H:%M} UTC: start the API, which stores them as soon as the "
+            "database is there"
+        )
+    if told:
+        return Finding("outbox", "warning", f"Of answers and feedback {'; '.join(told)}.")
+    return Finding("outbox", "ok", f"{found.waiting} waiting")
 
 
 def _generator(settings: Settings) -> str:

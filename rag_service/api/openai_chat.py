@@ -33,8 +33,9 @@ An answer as `POST /v1/answers` gives it, in the shapes of OpenAI's chat complet
 `annotations` are its verified citations.
 
 The last message is the question. System messages are accepted and read past: nothing that a client
-sends changes what an answer rests on. With `stream: true` the reply is `text/event-stream`: chunks
-as `data: {...}`, the last of them with the annotations, and `data: [DONE]`.
+sends changes what an answer rests on. Where a language model writes, `temperature`, `top_p`,
+`seed`, `max_tokens` and `stop` are kept to. With `stream: true` the reply is `text/event-stream`:
+chunks as `data: {...}`, the last of them with the annotations, and `data: [DONE]`.
 """
 EVENT_STREAM = {
     "text/event-stream": {
@@ -74,11 +75,13 @@ def chat_routes(services: Services) -> APIRouter:
         async with asyncio.timeout_at(deadline):
             mine = await services.acting_for(request)
             completion = Completion(mine, body, request, [*history, Turn("user", question)])
+            wording = body.wording()
+            answerer = mine.answerer.worded(wording) if wording.name else mine.answerer
             if not body.stream:
-                whole = await completion.whole(await mine.answerer.answer(question, **arguments))
+                whole = await completion.whole(await answerer.answer(question, **arguments))
                 return Response(encoded(whole), media_type="application/json")
             # What goes wrong before the first event is still told by the status.
-            events = mine.answerer.stream(question, **arguments)
+            events = answerer.stream(question, **arguments)
             first = await anext(events)
         return EventStream(
             completion.chunks(first, events, deadline),
@@ -99,6 +102,11 @@ def _collection(model: str, options: Options) -> str | None:
             field="promptly.collection",
         )
     return named or options.collection
+
+
+def _why(answer: Answer) -> str:
+    """It has ended."""
+    return "length" if answer.cut else "stop"
 
 
 class Completion:
@@ -137,7 +145,7 @@ class Completion:
             "refusal": None,
             "annotations": from_citations(answer.answer, answer.citations, self._base_url),
         }
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _why(answer)}
         return {
             **self._head,
             "object": "chat.completion",
@@ -177,7 +185,7 @@ class Completion:
     def _last(self, said: str, answer: Answer) -> bytes:
         found = from_citations(said, answer.citations, self._base_url)
         more = {"system_fingerprint": answer.release_id, "promptly": about(answer)}
-        return self._chunk({"annotations": found}, "stop", **more)
+        return self._chunk({"annotations": found}, _why(answer), **more)
 
     def _chunk(self, delta: dict[str, Any], finished: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finished}

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 
-from model_pipeline.domain import Answer, Citation, Turn
+from model_pipeline.domain import Answer, Citation, Turn, Wording
 from model_pipeline.errors import InvalidInput
 from rag_service.api.openai_models import LONGEST_ID, MODEL
 from rag_service.api.schemas import (
@@ -28,12 +28,13 @@ from rag_service.api.schemas import (
 )
 
 MARKER = re.compile(r"\[(\d{1,4})\]")
-# What would have to change the answer, each with the values that ask for nothing. All else is
-# ignored: how an answer is worded is not for a client to say, and less so what it rests on.
+# What would have to change the answer, each with the values that ask for nothing. Tools are offers,
+# which chat UIs make with every question: none is taken up, and only to insist on one is refused.
+# All else that is not a field below is ignored: what an answer rests on is not for a client to say.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
-    "tools": (None, []),
-    "functions": (None, []),
+    "tool_choice": (None, "none", "auto"),
+    "function_call": (None, "none", "auto"),
     "logprobs": (None, False),
     "top_logprobs": (None, 0),
     "response_format": (None, {"type": "text"}),
@@ -59,8 +60,11 @@ PARTS = {
 
 class MessageModel(BaseModel):
     role: Annotated[
-        Literal["system", "developer", "user", "assistant"],
-        Field(description="System and developer messages are read past.", examples=["user"]),
+        Literal["system", "developer", "user", "assistant", "tool", "function"],
+        Field(
+            description="Those of a system, a developer or a tool are read past.",
+            examples=["user"],
+        ),
     ]
     content: Annotated[
         Any,
@@ -79,6 +83,15 @@ class Options(Strict):
     collection: CollectionName = None
     filter: Filter = None
     k: K = 5
+
+
+MaxTokens = Annotated[int | None, Field(ge=1, description="No more than the service allows.")]
+Stop = Annotated[
+    list[Annotated[str, Field(max_length=200)]],
+    Field(max_length=16),
+    BeforeValidator(lambda given: [given] if isinstance(given, str) else given or []),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 class ChatRequest(BaseModel):
@@ -102,6 +115,14 @@ class ChatRequest(BaseModel):
     ]
     stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
+    temperature: Annotated[
+        float | None, Field(ge=0, le=2, description="Unset is 0: the likeliest word each time.")
+    ] = None
+    top_p: Annotated[float | None, Field(ge=0, le=1)] = None
+    seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63)] = None
+    max_tokens: MaxTokens = None
+    max_completion_tokens: MaxTokens = None
+    stop: Stop = []
     promptly: Options | None = None
 
     def require_supported(self) -> None:
@@ -114,6 +135,15 @@ class ChatRequest(BaseModel):
                     "alone: leave it out.",
                     field=name,
                 )
+
+    def wording(self) -> Wording:
+        return Wording(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            stop=tuple(one for one in self.stop if one),
+        )
 
     def question(self) -> tuple[str, list[Turn]]:
         """What is asked, and what was said before: the latest of it, as far as any generator
@@ -193,7 +223,7 @@ class ChoiceModel(BaseModel):
     index: Literal[0] = 0
     message: MessageReply
     logprobs: None = None
-    finish_reason: Literal["stop"] = "stop"
+    finish_reason: Literal["stop", "length"] = "stop"
 
 
 class UsageModel(BaseModel):

@@ -24,6 +24,7 @@ from model_pipeline.domain import (
     SearchResult,
     Turn,
     Visibility,
+    Wording,
 )
 from model_pipeline.errors import Unauthorized
 from model_pipeline.store.history import Conversation, KeptAnswer, Place
@@ -49,6 +50,8 @@ class Retrieving(Protocol):
 
 
 class Answering(Protocol):
+    def worded(self, wording: Wording) -> Answering: ...
+
     async def answer(
         self,
         question: str,

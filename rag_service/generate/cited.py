@@ -13,15 +13,24 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
-from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn
+from model_pipeline.domain import (
+    AS_RELEASED,
+    Claim,
+    Draft,
+    Embedder,
+    Passage,
+    Turn,
+    Wording,
+)
 from rag_service.generate.align import Aligner, terms
 from rag_service.generate.extractive import declined
 from rag_service.generate.links import addresses, known_only
 from rag_service.generate.prompt import Prompt
-from rag_service.generate.writer import Message, Writer
+from rag_service.generate.writer import CUT, Cut, Message, Writer, until
 from rag_service.generate.written import Written
 
 Policy = Literal["flag", "drop"]
@@ -76,11 +85,17 @@ class Cited:
         self._embedder = embedder
         self._executor = executor
         self._policy = unsupported
+        self._wording = AS_RELEASED
 
     @property
     def name(self) -> str:
         parts = self._writer.name, self._prompt.name, self._policy
         return f"{'/'.join(parts)}/{self._writer.max_new_tokens}"
+
+    def worded(self, wording: Wording) -> Cited:
+        other = copy(self)
+        other._wording = wording
+        return other
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
@@ -91,10 +106,13 @@ class Cited:
             self._executor, self._prompt.messages, question, passages, history, self._writer
         )
         said = _Said(Aligner(self._embedder, passages[:room], question), passages[:room])
-        shown = False
+        shown = cut = False
         heard: Counter[str] = Counter()
-        async with aclosing(_sentences(self._writer, messages)) as sentences:
+        async with aclosing(_sentences(self._writer, messages, self._wording)) as sentences:
             async for sentence in sentences:
+                if isinstance(sentence, Cut):
+                    cut = True
+                    break
                 if not shown and AS_TOLD.match(sentence):
                     break
                 heard[sentence.strip()] += 1
@@ -110,16 +128,26 @@ class Cited:
                     yield draft
         if not shown:
             yield declined(passages)
+        elif cut:
+            yield Draft("", cut=True)
 
 
-async def _sentences(writer: Writer, messages: Sequence[Message]) -> AsyncGenerator[str]:
+async def _sentences(
+    writer: Writer, messages: Sequence[Message], wording: Wording
+) -> AsyncGenerator[str | Cut]:
     written = Written()
-    async with aclosing(writer.write(messages)) as pieces:
+    cut = False
+    async with aclosing(until(wording.stop, writer.write(messages, wording))) as pieces:
         async for piece in pieces:
+            if isinstance(piece, Cut):
+                cut = True
+                break
             for sentence in written.add(piece):
                 yield sentence
     for sentence in written.end():
         yield sentence
+    if cut:
+        yield CUT
 
 
 class _Said:

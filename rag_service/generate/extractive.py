@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn
+from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn, Wording
 from rag_service.generate.sentences import Sentence, sentences
 from rag_service.generate.trust import SUPPORT, TRUSTED, evidence, found, support, trust
 from rag_service.generate.words import WORD, coverage
@@ -92,6 +92,9 @@ class Extractive:
     def __init__(self, embedder: Embedder, executor: Executor | None = None) -> None:
         self._embedder = embedder
         self._executor = executor
+
+    def worded(self, wording: Wording) -> Extractive:
+        return self  # the words are the documents'
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]

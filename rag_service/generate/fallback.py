@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from model_pipeline.domain import Claim, Draft, Generator, Passage, Turn
+from model_pipeline.domain import Claim, Draft, Generator, Passage, Turn, Wording
 from model_pipeline.errors import ModelUnavailable
 
 FAILURES = 5
@@ -73,6 +73,9 @@ class WithFallback:
     @property
     def name(self) -> str:
         return f"{self._first.name}|{self._otherwise.name}"
+
+    def worded(self, wording: Wording) -> WithFallback:
+        return WithFallback(self._first.worded(wording), self._otherwise, self._breaker)
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from model_pipeline.domain import AS_RELEASED, Wording
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
-from rag_service.generate.writer import Message, Spent, unheard
+from rag_service.generate.writer import CUT, Cut, Message, Spent, unheard
 from rag_service.spans import headers
 
 if TYPE_CHECKING:
@@ -94,18 +95,23 @@ class OpenAIWriter:
     def count_tokens(self, text: str) -> int:
         return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
-    async def write(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
-        """At temperature 0, at most `max_new_tokens`. Raises ModelUnavailable."""
-        left = self.max_new_tokens * CHARACTERS_PER_TOKEN
+    async def write(
+        self, messages: Sequence[Message], wording: Wording = AS_RELEASED
+    ) -> AsyncGenerator[str | Cut]:
+        """At temperature 0 unless `wording` has another. Raises ModelUnavailable."""
+        asked = self._asked(wording)
+        left = asked[self._limit] * CHARACTERS_PER_TOKEN
         pieces: _Pieces | None = None
-        text: str | None = None
+        text: str | Cut | None = None
         try:
-            pieces, text = await self._begun(messages)
-            while text is not None and left > 0:
+            pieces, text = await self._begun(messages, asked)
+            while isinstance(text, str) and left > 0:
                 left -= len(text)
                 yield text
                 text = await pieces.next()
             self._tell(pieces.usage)
+            if text is not None:
+                yield CUT
         except Exception as error:
             raise self._said(error, begun=text is not None) from error
         finally:
@@ -135,7 +141,18 @@ class OpenAIWriter:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _begun(self, messages: Sequence[Message]) -> tuple[_Pieces, str | None]:
+    def _asked(self, wording: Wording) -> dict[str, Any]:
+        """The parameters of the protocol for it: those alone that it has, since some endpoints
+        refuse what they do not know."""
+        most = min(self.max_new_tokens, wording.max_tokens or self.max_new_tokens)
+        drawn = {"top_p": wording.top_p, "seed": wording.seed} if wording.is_random else {}
+        told = {key: value for key, value in drawn.items() if value is not None}
+        temperature = wording.temperature if wording.is_random else 0
+        return {"temperature": temperature, **told, self._limit: most}
+
+    async def _begun(
+        self, messages: Sequence[Message], asked: dict[str, Any]
+    ) -> tuple[_Pieces, str | Cut | None]:
         """A stream's pieces and the first text; None where it has none."""
         tenacity = self._tenacity
         async for attempt in tenacity.AsyncRetrying(
@@ -145,7 +162,7 @@ class OpenAIWriter:
             reraise=True,
         ):
             with attempt:
-                pieces = _Pieces(await self._stream(messages), self._timeout_s)
+                pieces = _Pieces(await self._stream(messages, asked), self._timeout_s)
                 try:
                     return pieces, await pieces.next()
                 except BaseException:
@@ -153,25 +170,22 @@ class OpenAIWriter:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    async def _stream(self, messages: Sequence[Message]) -> Any:
+    async def _stream(self, messages: Sequence[Message], asked: dict[str, Any]) -> Any:
         known = self._openai
-        body: dict[str, Any] = {self._limit: self.max_new_tokens}
-        if self._asks_usage:
-            body["stream_options"] = {"include_usage": True}
+        usage = {"stream_options": {"include_usage": True}} if self._asks_usage else {}
         try:
             return await self._client.chat.completions.create(
                 model=self._model,
                 messages=[{"role": one.role, "content": one.content} for one in messages],  # type: ignore[misc]
                 stream=True,
-                temperature=0,
-                extra_body=body,
+                extra_body=asked | usage,
                 extra_headers=headers(),
             )
         except (known.BadRequestError, known.UnprocessableEntityError) as error:
             if not self._asks_usage or "stream_options" not in str(error):
                 raise
             self._asks_usage = False  # an endpoint that takes nothing it does not know
-            return await self._stream(messages)
+            return await self._stream(messages, asked)
 
     def _tell(self, usage: Any) -> None:
         """Of an endpoint that says it: they may say anything."""
@@ -242,18 +256,23 @@ class _Pieces:
         self._stream = stream
         self._chunks: AsyncIterator[Any] = aiter(stream)
         self._timeout_s = timeout_s
+        self._cut = False
         self.usage: Any = None
 
-    async def next(self) -> str | None:
-        """None at the end. What has no text (a role, a thought) shows that it is alive."""
+    async def next(self) -> str | Cut | None:
+        """None at the end, after CUT where the model had more to say. What has no text (a role, a
+        thought) shows that it is alive."""
         while True:
             async with asyncio.timeout(self._timeout_s):
                 chunk = await anext(self._chunks, None)
             if chunk is None:
-                return None
+                cut, self._cut = self._cut, False
+                return CUT if cut else None
             self.usage = chunk.usage or self.usage
-            if chunk.choices and (text := chunk.choices[0].delta.content):
-                return str(text)
+            for choice in chunk.choices[:1]:
+                self._cut = self._cut or choice.finish_reason == "length"
+                if text := choice.delta.content:
+                    return str(text)
 
     async def close(self) -> None:
         await self._stream.close()

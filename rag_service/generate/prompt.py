@@ -35,10 +35,10 @@ AROUND_MESSAGE = 16
 HISTORY_SHARE = 0.25
 
 
-class Prompt:
-    """`name` holds the template's name and the first of its SHA-256."""
+class Template:
+    """A file of rag_service/prompts. `name` holds its name and the first of its SHA-256."""
 
-    def __init__(self, template: str = CURRENT) -> None:
+    def __init__(self, template: str) -> None:
         source = (files("rag_service.prompts") / f"{template}.j2").read_text("utf-8")
         self.name = f"{template}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         environment = ImmutableSandboxedEnvironment(
@@ -46,6 +46,17 @@ class Prompt:
             undefined=StrictUndefined,
         )
         self._template = environment.from_string(source)
+
+    def block(self, name: str, **values: Any) -> str:
+        return "".join(self._template.blocks[name](self._template.new_context(values)))
+
+
+class Prompt:
+    """`name` is the template's."""
+
+    def __init__(self, template: str = CURRENT) -> None:
+        self._template = Template(template)
+        self.name = self._template.name
 
     def messages(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn], writer: Writer
@@ -60,8 +71,8 @@ class Prompt:
             (_place(one, writer.special_tokens), plain(one.content, writer.special_tokens))
             for one in passages
         ]
-        fence = _fence([asked, *(part for text in texts for part in text)])
-        system = self._block("system")
+        fence = fence_for([asked, *(part for text in texts for part in text)])
+        system = self._template.block("system")
         budget = writer.context_tokens - writer.max_new_tokens - 2 * AROUND_MESSAGE
         budget -= writer.count_tokens(system)
         budget -= writer.count_tokens(self._user(fence, [], asked))
@@ -69,7 +80,9 @@ class Prompt:
         budget -= sum(writer.count_tokens(one.content) + AROUND_MESSAGE for one in turns)
 
         def block(number: int, place: str, content: str) -> str:
-            return self._block("passage", fence=fence, number=number, place=place, content=content)
+            return self._template.block(
+                "passage", fence=fence, number=number, place=place, content=content
+            )
 
         blocks: list[str] = []
         for number, (place, content) in enumerate(texts, start=1):
@@ -86,10 +99,9 @@ class Prompt:
         return [Message("system", system), *turns, user], len(blocks)
 
     def _user(self, fence: str, blocks: Sequence[str], question: str) -> str:
-        return self._block("user", fence=fence, passages="\n".join(blocks), question=question)
-
-    def _block(self, name: str, **values: Any) -> str:
-        return "".join(self._template.blocks[name](self._template.new_context(values)))
+        return self._template.block(
+            "user", fence=fence, passages="\n".join(blocks), question=question
+        )
 
 
 def plain(text: str, special: Sequence[str] = ()) -> str:
@@ -109,7 +121,7 @@ def _place(passage: Passage, special: Sequence[str]) -> str:
     return plain(" ".join(" > ".join(parts).split())[:300], special)
 
 
-def _fence(texts: Sequence[str]) -> str:
+def fence_for(texts: Sequence[str]) -> str:
     """A code that stands in none of the texts. It follows from them, so that a question that is
     asked again is the same prompt; who writes one passage knows neither the others nor the
     question, and a text that held its own code would get another one."""

@@ -14,13 +14,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from model_pipeline.errors import ConfigurationError, ModelUnavailable
-from rag_service.generate.writer import Message, Spent, unheard
+import structlog
 
+from model_pipeline.domain import AS_RELEASED, Wording
+from model_pipeline.errors import ConfigurationError, ModelUnavailable
+from rag_service.generate.writer import CUT, Cut, Message, Spent, unheard
+
+log = structlog.get_logger()
 COMMIT = re.compile(r"[0-9a-f]{40}")
 INSTALL = "`pip install 'promptly-rag[torch]'`"
 # Where a model's own configuration does not say how much it reads.
@@ -84,7 +88,8 @@ def _content_hash(folder: Path) -> str:
 @dataclass(eq=False)
 class _Request:
     prompt: str
-    pieces: asyncio.Queue[str | Exception | None] = field(default_factory=asyncio.Queue)
+    wording: Wording = AS_RELEASED
+    pieces: asyncio.Queue[str | Cut | Exception | None] = field(default_factory=asyncio.Queue)
     prompt_tokens: int = 0
     """0 until it is begun."""
     tokens: list[int] = field(default_factory=list)
@@ -93,6 +98,8 @@ class _Request:
     left: bool = False
     """Its reader is gone."""
     ended: bool = False
+    cut: bool = False
+    """By the most tokens that it may have."""
 
 
 class TransformersWriter:
@@ -128,16 +135,18 @@ class TransformersWriter:
     def count_tokens(self, text: str) -> int:
         return len(self._counting(text, add_special_tokens=False, verbose=False)["input_ids"])
 
-    async def write(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
-        """Greedy, at most `max_new_tokens`. Raises ModelUnavailable."""
-        request = _Request(self._prompt(messages))
+    async def write(
+        self, messages: Sequence[Message], wording: Wording = AS_RELEASED
+    ) -> AsyncGenerator[str | Cut]:
+        """Greedy unless `wording` has a temperature. Raises ModelUnavailable."""
+        request = _Request(self._prompt(messages), replace(wording, stop=()))
         self._waiting.append(request)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
         try:
             while (piece := await request.pieces.get()) is not END:
                 if isinstance(piece, Exception):
-                    raise ModelUnavailable("The language model failed: ask again.") from piece
+                    raise ModelUnavailable(_said(piece)) from piece
                 yield piece
         finally:
             request.left = True
@@ -170,22 +179,49 @@ class TransformersWriter:
         while self._waiting:
             await asyncio.sleep(GATHERING_S)
             waiting = [one for one in self._waiting if not one.left]
-            self._running = waiting[: self._batch]
-            self._waiting = deque(waiting[self._batch :])
+            self._running = self._together(waiting)
+            self._waiting = deque(one for one in waiting if one not in self._running)
             if not self._running:
                 continue
+            failed: Exception | None = None
             try:
                 await loop.run_in_executor(self._executor, self._generate, self._running, loop)
-            except Exception as error:  # such as out of memory: those who wait for it are told
+            except Exception as error:  # those who wait for it are told
+                log.warning("model_unavailable", model=self.name, error=repr(error)[:500])
+                failed = error.with_traceback(None)  # which holds what was computed
+            if failed is not None:
+                again = self._once_more(failed)
                 for request in self._running:
-                    request.pieces.put_nowait(error)
+                    if request not in again:
+                        request.pieces.put_nowait(failed)
+                self._waiting.extendleft(reversed(again))
             self._running = []
+
+    def _once_more(self, failed: Exception) -> list[_Request]:
+        """Where there was no memory for so many at once, those who were told nothing yet: they go
+        again, in smaller batches from now on."""
+        import torch
+
+        if not isinstance(failed, torch.OutOfMemoryError):
+            return []
+        torch.cuda.empty_cache()
+        if len(self._running) == 1:
+            return []
+        self._batch = len(self._running) // 2
+        again = [one for one in self._running if not one.told]
+        for request in again:
+            request.tokens = []
+        return again
+
+    def _together(self, waiting: Sequence[_Request]) -> list[_Request]:
+        """The next batch: those that are worded as the first is. One with a seed goes alone, since
+        what is drawn for one row depends on the others."""
+        alike = [one for one in waiting if one.wording == waiting[0].wording]
+        return alike[: 1 if alike and alike[0].wording.is_seeded else self._batch]
 
     def _generate(self, batch: Sequence[_Request], loop: asyncio.AbstractEventLoop) -> None:
         import torch
-        from transformers import GenerationConfig
 
-        configured: Any = GenerationConfig
         encoded = self._tokenizer(
             [one.prompt for one in batch],
             add_special_tokens=False,  # the template has them
@@ -197,19 +233,37 @@ class TransformersWriter:
             request.prompt_tokens = own
         ends = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
         progress = _Progress(batch, self._tokenizer, ends, loop)
-        with torch.inference_mode():
+        wording, device = batch[0].wording, self._model.device
+        forked = torch.random.fork_rng(
+            [device] if device.type == "cuda" else [], enabled=wording.is_seeded
+        )
+        with torch.inference_mode(), forked:
+            if wording.seed is not None and wording.is_seeded:
+                torch.manual_seed(wording.seed)
             self._model.generate(
                 input_ids=encoded["input_ids"],
                 attention_mask=encoded["attention_mask"],
-                generation_config=configured(
-                    do_sample=False,
-                    max_new_tokens=self.max_new_tokens,
-                    eos_token_id=ends,
-                    pad_token_id=self._tokenizer.pad_token_id,
-                ),
+                generation_config=self._configured(wording, ends),
                 streamer=progress,
                 stopping_criteria=[progress.stops],
             )
+
+    def _configured(self, wording: Wording, ends: Any) -> Any:
+        from transformers import GenerationConfig
+
+        configured: Any = GenerationConfig
+        drawn: dict[str, Any] = {"do_sample": False}
+        if wording.is_random:
+            top_p = 1.0 if wording.top_p is None else wording.top_p
+            drawn = {
+                "do_sample": True, "temperature": wording.temperature, "top_p": top_p, "top_k": 0,
+            }  # fmt: skip
+        return configured(
+            **drawn,
+            max_new_tokens=min(self.max_new_tokens, wording.max_tokens or self.max_new_tokens),
+            eos_token_id=ends,
+            pad_token_id=self._tokenizer.pad_token_id,
+        )
 
 
 class _Progress:
@@ -244,7 +298,7 @@ class _Progress:
     def end(self) -> None:
         for request in self._batch:
             if not request.ended:
-                request.ended = True
+                request.ended = request.cut = True
                 self._tell(request)
 
     def stops(self, input_ids: Any, scores: Any, **_: Any) -> Any:
@@ -261,7 +315,16 @@ class _Progress:
             fresh, request.told = text[request.told :], len(text)
             self._loop.call_soon_threadsafe(request.pieces.put_nowait, fresh)
         if request.ended:
-            self._loop.call_soon_threadsafe(request.pieces.put_nowait, END)
+            for last in (CUT, END) if request.cut else (END,):
+                self._loop.call_soon_threadsafe(request.pieces.put_nowait, last)
+
+
+def _said(failed: Exception) -> str:
+    import torch
+
+    if isinstance(failed, torch.OutOfMemoryError):
+        return "The language model has no memory left for this: ask in fewer words, or again later."
+    return "The language model failed: ask again."
 
 
 def _load(model: Weights, adapter: Weights | None, cache_dir: Path | None) -> tuple[Any, Any]:
@@ -287,13 +350,17 @@ def _load(model: Weights, adapter: Weights | None, cache_dir: Path | None) -> tu
         )
         if adapter:
             loaded = _merged(loaded, adapter, cache_dir)
+        if not (
+            cuda and loaded.device.type == "cuda"
+        ):  # quantised ones are, and refuse to be moved
+            loaded = loaded.to("cuda" if cuda else "cpu")
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         names = "+".join(one.place for one in (model, adapter) if one)
         raise ConfigurationError(f"The model {names} cannot be loaded: {reason}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer, loaded.to("cuda" if cuda else "cpu").eval()
+    return tokenizer, loaded.eval()
 
 
 def _merged(model: Any, adapter: Weights, cache_dir: Path | None) -> Any:

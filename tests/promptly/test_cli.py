@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 from model_pipeline.domain import Embedder
 from model_pipeline.store.embedded import embedded_postgres
 from promptly.cli.app import app
+from rag_service.outbox_files import bury
 from tests.promptly.commands import promptly
 from tests.servers.ports import free_port
 
@@ -171,6 +173,38 @@ def test_the_doctor_names_and_mends(home: Path, database: str) -> None:
         code, told = doctor()
         assert (code, told["ok"]) == (0, True)
         assert [one["name"] for one in told["checks"] if one["state"] == "warning"] == ["pgvector"]
+
+
+def test_the_doctor_tells_what_the_outbox_owes(home: Path, database: str, tmp_path: Path) -> None:
+    outbox = tmp_path / "outbox"
+    outbox.mkdir()
+    (tmp_path / "cache").symlink_to(home / "cache")
+
+    def told() -> tuple[str, str]:
+        environment = {"PROMPTLY_HOME": str(tmp_path), "PROMPTLY_DATABASE_URL": database}
+        found = json.loads(run(home, "doctor", "--json", **environment).stdout)
+        assert found["ok"]
+        (one,) = [one for one in found["checks"] if one["name"] == "outbox"]
+        return one["state"], one["detail"]
+
+    assert told() == ("ok", "0 waiting")
+    bury(outbox, b"{", "It cannot be read.")
+    bury(outbox, b"{}", "There is no such answer.")
+    state, said = told()
+    assert state == "warning"
+    assert "2 were refused for good, the last because: There is no such answer." in said
+    assert f"Read {outbox / 'dead.jsonl'}, and remove it" in said
+    (outbox / "dead.jsonl").unlink()
+    now = datetime.now(UTC)
+    for name, age in (("1", timedelta(seconds=5)), ("2", timedelta(days=1, seconds=5))):
+        entry = {"kind": "answer", "user_id": None, "at": (now - age).isoformat(), "data": {}}
+        (outbox / f"{name}.outbox").write_text(f"{json.dumps(entry)}\n{{torn")
+    state, said = told()
+    assert state == "warning"
+    assert f"2 wait for the database, the first since {now - age:%Y-%m-%d}" in said
+    assert "start the API" in said and "refused" not in said
+    (outbox / "2.outbox").unlink()
+    assert told() == ("ok", "1 waiting")
 
 
 @contextmanager

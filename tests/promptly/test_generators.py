@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from model_pipeline.domain import Answer
+from model_pipeline.domain import Answer, Turn
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
 from model_pipeline.store.connect import open_pool
@@ -18,10 +18,12 @@ from model_pipeline.store.pg_store import PgStore
 from promptly import generators, serving
 from promptly.settings import Settings
 from rag_service.generate.transformers_writer import TransformersWriter, Weights
+from rag_service.generate.writer import Message
 from tests import models
 from tests.language_models import make_language_model
 from tests.promptly.commands import promptly
-from tests.servers import openai_compatible
+from tests.rag_service.api.openai_client import connect
+from tests.servers import openai_compatible, promptly_api
 from tests.servers.openai_compatible import Endpoint
 
 SAYS = "The shop is closed on public holidays [1]."
@@ -60,11 +62,13 @@ def settings(home: Path, generator: str, key: str | None = None) -> Settings:
     )  # type: ignore[arg-type]  # fmt: skip
 
 
-def ask(given: Settings, database: str) -> Answer:
+def ask(
+    given: Settings, database: str, question: str = QUESTION, history: Sequence[Turn] = ()
+) -> Answer:
     async def run() -> Answer:
         with open_pool(database, min_size=1, max_size=2) as pool:
             async with serving.answering(given, database, PgStore(pool)) as parts:
-                return await parts.answerer.answer(QUESTION)
+                return await parts.answerer.answer(question, history=history)
 
     return asyncio.run(run())
 
@@ -135,3 +139,69 @@ def test_the_doctor_and_ask_know_the_generator(home: Path, stored: str, endpoint
     assert "Traceback" not in refused.stderr
     searched = cli(home, stored, "search", QUESTION, PROMPTLY_GENERATOR="openai:nowhere")
     assert searched.returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["transformers", "openai"])
+def test_openais_parameters_reach_either_model(
+    home: Path, stored: str, endpoint: Endpoint, llama: Path, kind: str
+) -> None:
+    spec = f"transformers:{llama}" if kind == "transformers" else endpoint.spec
+    given = settings(home, spec, "right").model_copy(update={"database_url": stored})
+    with promptly_api.running(given, stored) as address, connect(address) as client:
+
+        def ask(**more: Any) -> Any:
+            return client.chat.completions.create(
+                model="promptly", messages=[{"role": "user", "content": QUESTION}], **more
+            )
+
+        def text(reply: Any) -> str:
+            return str(reply.choices[0].message.content)
+
+        whole = ask()
+        assert text(whole) == "The shop is closed on public holidays. [1]"
+        assert whole.choices[0].finish_reason == "stop"
+        short = ask(max_tokens=7)
+        assert (text(short), short.choices[0].finish_reason) == (
+            "The shop is closed on public holidays [1]",
+            "length",
+        )
+        stopped = ask(stop=["tents", " [1]"])
+        assert (text(stopped), stopped.choices[0].finish_reason) == (text(short), "stop")
+        assert short.system_fingerprint.endswith("/max_tokens=7")
+        # The same wording is the same answer; what is drawn is drawn anew.
+        assert ask(max_tokens=7).promptly["cached"] is True
+        drawn = {"temperature": 0.1, "seed": 7}
+        for reply in (ask(**drawn), ask(**drawn)):
+            assert text(reply) == text(whole)
+            assert reply.promptly["cached"] is False
+        *_, last = ask(max_tokens=7, stream=True)
+        assert last.choices[0].finish_reason == "length"
+
+
+def test_follow_ups_are_put_in_full_by_the_model_where_that_is_set(
+    home: Path, stored: str, endpoint: Endpoint
+) -> None:
+    asked: list[str] = []
+
+    def rewritten(messages: list[Message]) -> str | None:
+        if "stands alone" not in messages[0].content + messages[-1].content:
+            asked.append(messages[-1].content)
+            return None
+        return "When is the shop closed on holidays?"
+
+    history = [Turn("user", "Tell me of the shop."), Turn("assistant", "It opens at nine.")]
+    given = settings(home, endpoint.spec, "right").model_copy(update={"condense": "model"})
+    endpoint.scripted = rewritten
+    try:
+        answer = ask(given, stored, "And on holidays, when is it closed?", history)
+        assert asked[-1].endswith("Question: When is the shop closed on holidays?")
+        assert "condense-1-" in answer.release_id
+        assert answer.timings_ms["condense"] > 0
+        by_rule = given.model_copy(update={"condense": "rule"})
+        answer = ask(by_rule, stored, "And on holidays, when is it closed?", history)
+        assert "Question: And on holidays, when is it closed?" in asked[-1]
+        assert "condense" not in answer.release_id
+    finally:
+        endpoint.scripted = lambda _: None
+    with pytest.raises(ConfigurationError, match="PROMPTLY_CONDENSE is 'model'"):
+        ask(given.model_copy(update={"generator": "extractive"}), stored)

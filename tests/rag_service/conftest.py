@@ -27,6 +27,7 @@ from model_pipeline.domain import (
     SearchMode,
     SearchResult,
     Turn,
+    Wording,
 )
 from model_pipeline.errors import NotFound
 from model_pipeline.store.filters import compile_filter
@@ -82,6 +83,9 @@ class FakeStore:
 
 class QuotingGenerator:
     name = "quoting"
+
+    def worded(self, wording: Wording) -> QuotingGenerator:
+        return self
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]

@@ -1,17 +1,12 @@
-"""Follow-ups: what is searched for them, by the rule and by a model."""
+"""Follow-ups: what is searched for them by the rule."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model_pipeline.domain import Turn
-from model_pipeline.errors import Unavailable
-from rag_service.condense import CHARACTERS, ByModel, Condensed, condense
+from rag_service.condense import CHARACTERS, Condensed, condense
 
 TENT = [
     Turn("user", "How do I return a tent to the shop?"),
@@ -78,41 +73,3 @@ def test_whatever_was_said_it_is_short_and_the_question_stays(
     assert len(condensed.words) <= 2
     assert len(condensed.context) <= 2
     assert all(0 < len(text) <= CHARACTERS for text, _ in condensed.context)
-
-
-def by_model(complete: Callable[[str], Awaitable[str]]) -> Condensed:
-    return asyncio.run(ByModel(complete)("And a rope?", TENT))
-
-
-def test_a_model_writes_the_question_anew() -> None:
-    prompts = []
-
-    async def complete(prompt: str) -> str:
-        prompts.append(prompt)
-        return ' "How do I return a rope?" \n'
-
-    assert by_model(complete) == Condensed("How do I return a rope?")
-    assert "Question: How do I return a tent to the shop?\n" in prompts[0]
-    assert "<follow-up>\nAnd a rope?\n</follow-up>" in prompts[0]
-
-
-@pytest.mark.parametrize("written", ["", "Two\nlines", "x" * 501])
-def test_what_a_model_writes_amiss_is_replaced_by_the_rule(written: str) -> None:
-    async def complete(_prompt: str) -> str:
-        return written
-
-    assert by_model(complete) == condense("And a rope?", TENT)
-
-
-def test_a_model_that_cannot_be_reached_is_replaced_by_the_rule() -> None:
-    async def complete(_prompt: str) -> str:
-        raise Unavailable("The model is not there.")
-
-    assert by_model(complete) == condense("And a rope?", TENT)
-
-
-def test_a_first_question_asks_no_model() -> None:
-    async def complete(_prompt: str) -> str:
-        raise AssertionError
-
-    assert asyncio.run(ByModel(complete)("A rope?", [])) == Condensed("A rope?")

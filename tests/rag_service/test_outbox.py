@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,38 @@ def test_what_is_about_nothing_is_told_so_or_waits_for_it(
     outbox.put("feedback", None, "early")
     eventually(lambda: outbox.waiting == 0)
     assert "no such answer" in dead(tmp_path)[0]["reason"]
+
+
+def test_what_comes_before_the_answer_it_is_about_waits_a_moment_for_it(
+    new_outbox: NewOutbox, database: Database
+) -> None:
+    outbox = new_outbox()
+    threading.Timer(outboxes.ABSENT_S / 3, lambda: setattr(database, "early", False)).start()
+    assert isinstance(outbox.ask("feedback", "ada", "early").result(10), Stored)
+    database.early = True
+    began = time.monotonic()
+    assert outbox.ask("feedback", "ada", "early").result(10) == Absent()
+    assert time.monotonic() - began >= outboxes.ABSENT_S
+    eventually(lambda: outbox.waiting == 0)
+    assert database.taken == ["early"]
+
+
+def test_after_the_database_was_away_an_answer_that_is_not_there_is_waited_for(
+    new_outbox: NewOutbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have it still: who speaks of it is told that it is kept, as it is."""
+    outbox = new_outbox()
+    database.away = True
+    assert isinstance(outbox.ask("feedback", None, 0).result(10), Delayed)
+    database.away = False
+    assert isinstance(outbox.ask("feedback", None, "early").result(10), Delayed)
+    eventually(lambda: outbox.waiting == 1)
+    database.early = False
+    eventually(lambda: database.taken == [0, "early"])
+    database.early = True
+    monkeypatch.setattr(outboxes, "ABSENT_LIMIT", timedelta(seconds=outboxes.ABSENT_S))
+    time.sleep(outboxes.ABSENT_S)
+    assert outbox.ask("feedback", None, "early").result(10) == Absent()
 
 
 def test_who_no_longer_waits_is_not_told_and_loses_nothing(

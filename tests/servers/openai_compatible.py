@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,8 +19,9 @@ from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
+from model_pipeline.domain import Wording
 from rag_service.generate.transformers_writer import TransformersWriter
-from rag_service.generate.writer import Message
+from rag_service.generate.writer import Cut, Message
 
 MODEL = "tiny"
 
@@ -29,13 +30,15 @@ MODEL = "tiny"
 class Endpoint:
     """`faults` are spent one a request: a status, "hang" (no answer), "drop" (the connection ends
     after half the answer), "break" (before any text), "babble" (text without end). `strict`: it
-    refuses to tell its usage, `silent`: it does not know how to."""
+    refuses to tell its usage, `silent`: it does not know how to. `scripted` says what is answered
+    in place of the model, or None."""
 
     writer: TransformersWriter
     key: str | None = None
     strict: bool = False
     silent: bool = False
     faults: deque[int | str] = field(default_factory=deque)
+    scripted: Callable[[list[Message]], str | None] = lambda _: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     traces: list[str | None] = field(default_factory=list)
     """The `traceparent` that each came with."""
@@ -83,24 +86,40 @@ def _app(endpoint: Endpoint) -> FastAPI:
             await asyncio.sleep(30)
         messages = [Message(one["role"], one["content"]) for one in body["messages"]]
         usage = body.get("stream_options", {}).get("include_usage") and not endpoint.silent
-        return _Stream(_chunks(endpoint, messages, fault, usage), media_type="text/event-stream")
+        wording = Wording(
+            *[body.get(one) for one in ("temperature", "top_p", "seed", "max_tokens")]
+        )
+        return _Stream(
+            _chunks(endpoint, messages, wording, fault, usage), media_type="text/event-stream"
+        )
 
     return app
 
 
 async def _chunks(
-    endpoint: Endpoint, messages: list[Message], fault: str | None, usage: bool
+    endpoint: Endpoint,
+    messages: list[Message],
+    wording: Wording,
+    fault: str | None,
+    usage: bool,
 ) -> AsyncGenerator[bytes, None]:
     yield _chunk({"role": "assistant", "content": ""})
     if fault == "break":
         raise ConnectionAbortedError
-    told, said = 0, ""
+    told, said, reason = 0, "", "stop"
     try:
         for number in count() if fault == "babble" else ():  # what repeats itself would be stopped
             yield _chunk({"content": f"On and on, {number} times. "})
             await asyncio.sleep(0.001)
-        async with aclosing(endpoint.writer.write(messages)) as pieces:
+        if (scripted := endpoint.scripted(messages)) is not None:
+            yield _chunk({"content": scripted})
+            yield _chunk({}, reason)
+            return
+        async with aclosing(endpoint.writer.write(messages, wording)) as pieces:
             async for piece in pieces:
+                if isinstance(piece, Cut):
+                    reason = "length"
+                    break
                 yield _chunk({"content": piece})
                 said += piece
                 told += 1
@@ -109,7 +128,7 @@ async def _chunks(
     except (asyncio.CancelledError, GeneratorExit):
         endpoint.left.set()
         raise
-    yield _chunk({}, "stop")
+    yield _chunk({}, reason)
     if usage:
         asked = sum(endpoint.writer.count_tokens(one.content) for one in messages)
         written = endpoint.writer.count_tokens(said)

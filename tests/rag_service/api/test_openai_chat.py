@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,7 +17,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from model_pipeline.domain import Answer, Claim, Draft, Passage, Turn
+from model_pipeline.domain import Answer, Claim, Draft, Passage, Turn, Wording
 from rag_service.answer import CitationsVerified, Delta, Done, PassagesFound
 from rag_service.api.services import Services
 from tests.rag_service.api.openai_client import QUESTION, connect
@@ -37,6 +39,9 @@ class RecordingGenerator:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Sequence[Turn]]] = []
+
+    def worded(self, wording: Wording) -> RecordingGenerator:
+        return self
 
     async def generate(
         self, question: str, passages: Sequence[Passage], history: Sequence[Turn]
@@ -238,12 +243,29 @@ def test_parts_of_text_are_a_text_and_no_other_part_is_read(
     assert bad.value.param == "messages.0.content"
 
 
-def test_what_only_words_the_answer_is_ignored(client: OpenAI) -> None:
+def test_what_changes_nothing_of_an_extract_is_accepted(client: OpenAI) -> None:
+    """All that chat UIs send along; tools are offers."""
+    tool: Any = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    called: list[Any] = [
+        {"role": "user", "content": "What time is it?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "Noon."},
+        {"role": "assistant", "content": "It is noon."},
+    ]
     reply = client.chat.completions.create(
         model="promptly",
-        messages=QUESTION,
-        temperature=1.5,
+        messages=[*called, *QUESTION],
+        tools=[tool],
+        tool_choice="auto",
         top_p=0.1,
+        frequency_penalty=0.5,
+        logit_bias={"1": 1},
+        metadata={"chat": "1"},
+        temperature=1.5,
         max_tokens=1,
         max_completion_tokens=1,
         seed=7,
@@ -253,9 +275,103 @@ def test_what_only_words_the_answer_is_ignored(client: OpenAI) -> None:
         logprobs=False,
         response_format={"type": "text"},
         presence_penalty=1,
-        extra_body={"keep_alive": "5m", "tools": [], "stream": None},
+        extra_body={"keep_alive": "5m", "functions": [], "stream": None, "top_k": 40},
     )
     assert (reply.choices[0].message.content or "").startswith(CONTENT)
+    assert reply.choices[0].finish_reason == "stop"
+
+
+class Wordy(RecordingGenerator):
+    """Notes how it is to write, and is cut off where that has a limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wordings: list[Wording] = []
+
+    def worded(self, wording: Wording) -> Wordy:
+        self.wordings.append(wording)
+        return self if wording.max_tokens is None else _CutOff()
+
+
+class _CutOff(Wordy):
+    name = "cut off"
+
+    async def generate(self, *given: Any) -> AsyncIterator[Draft]:
+        async for draft in super().generate(*given):
+            yield draft
+        yield Draft("", cut=True)
+
+
+def test_how_a_model_is_to_write_reaches_it(new_services: NewServices, serve: Serve) -> None:
+    generator = Wordy()
+    with serve(new_services(generator=generator)) as address, connect(address) as client:
+
+        def ask(**given: Any) -> Any:
+            return client.chat.completions.create(model="promptly", messages=QUESTION, **given)
+
+        ask(temperature=0.5, top_p=0.9, seed=7, stop=["a", ""], presence_penalty=1)
+        ask(stop="END")
+        assert generator.wordings == [
+            Wording(temperature=0.5, top_p=0.9, seed=7, stop=("a",)),
+            Wording(stop=("END",)),
+        ]
+        # What draws nothing, and asks for no more than it has, is the same answer.
+        ask()
+        ask(temperature=0, top_p=0.5, seed=7, stop=None)
+        assert len(generator.wordings) == 2
+        cut = ask(max_tokens=50, max_completion_tokens=9)
+        assert generator.wordings[-1] == Wording(max_tokens=9)
+        assert cut.choices[0].finish_reason == "length"
+        assert cut.system_fingerprint == "release/max_tokens=9"
+        *_, last = ask(max_tokens=9, stream=True)
+        assert last.choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/answers"])
+def test_who_leaves_before_a_whole_answer_ends_the_work_for_it(
+    new_services: NewServices, serve: Serve, path: str
+) -> None:
+    """Over a bare socket that is closed; who stays meanwhile is answered."""
+    begun, stopped, go = threading.Event(), threading.Event(), threading.Event()
+
+    class Endless(RecordingGenerator):
+        async def generate(self, question: str, *given: Any) -> AsyncIterator[Draft]:
+            if "Leaving" in question:
+                try:
+                    begun.set()
+                    while True:
+                        yield Draft("more ")
+                        await asyncio.sleep(0.005)
+                finally:
+                    stopped.set()
+            while not go.is_set():  # noqa: ASYNC110 - set by another thread
+                await asyncio.sleep(0.005)
+            async for draft in super().generate(question, *given):
+                yield draft
+
+    def asked(question: str) -> dict[str, Any]:
+        messages = [{"role": "user", "content": question}]
+        return (
+            {"question": question}
+            if "answers" in path
+            else {"model": "promptly", "messages": messages}
+        )
+
+    with serve(new_services(generator=Endless())) as address, ThreadPoolExecutor(1) as thread:
+        staying = thread.submit(httpx.post, f"{address}{path}", json=asked("Staying?"), timeout=30)
+        body = json.dumps(asked("Leaving?")).encode()
+        host, _, port = address.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            assert begun.wait(10)
+            assert not stopped.wait(0.2)  # it works as long as somebody is there
+        assert stopped.wait(10)
+        go.set()
+        assert staying.result(30).status_code == 200
 
 
 def test_half_a_character_fails_nothing(address: str, generator: RecordingGenerator) -> None:

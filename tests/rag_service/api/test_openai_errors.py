@@ -39,8 +39,9 @@ def client(address: str) -> Iterator[OpenAI]:
     "given",
     [
         {"n": 2},
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        {"functions": [{"name": "f"}]},
+        {"tool_choice": "required", "tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"function_call": {"name": "f"}, "functions": [{"name": "f"}]},
         {"logprobs": True},
         {"top_logprobs": 3},
         {"response_format": {"type": "json_object"}},
@@ -61,8 +62,20 @@ def test_what_no_answer_could_follow_is_refused(client: OpenAI, given: dict[str,
         ({}, "model", "missing"),
         ({"model": "promptly"}, "messages", "missing"),
         ({"model": "promptly", "messages": []}, "messages", "at least 1"),
-        ({"model": "promptly", "messages": [{"role": "tool"}]}, "messages.0.role", "'system'"),
+        ({"model": "promptly", "messages": [{"role": "god"}]}, "messages.0.role", "'system'"),
         ({"model": "promptly", "messages": [*QUESTION, ANSWER]}, "messages", "end with a question"),
+        *(
+            ({"model": "promptly", "messages": QUESTION, **given}, next(iter(given)), said)
+            for given, said in (
+                ({"temperature": 3}, "less than or equal to 2"),
+                ({"temperature": "hot"}, "valid number"),
+                ({"top_p": 1.5}, "less than or equal to 1"),
+                ({"max_tokens": 0}, "greater than or equal to 1"),
+                ({"max_completion_tokens": -1}, "greater than or equal to 1"),
+                ({"seed": 2**70}, "less than"),
+                ({"stop": ["a"] * 17}, "at most 16"),
+            )
+        ),
         ({"model": "promptly", "messages": [SYSTEM]}, "messages", "end with a question"),
         ({"model": "promptly", "messages": [{"role": "user"}]}, None, "question is empty"),
         ({"model": "promptly", "messages": [{"role": "user", "content": 7}]},

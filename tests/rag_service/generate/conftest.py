@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from model_pipeline.domain import Passage
-from rag_service.generate.writer import Message
+from model_pipeline.domain import AS_RELEASED, Passage, Wording
+from rag_service.generate.writer import CUT, Cut, Message
 from tests.language_models import make_language_model
 
 SAYS = "The shop is closed on public holidays [1]. A tent can be returned within 30 days [2]."
@@ -22,7 +22,8 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class ScriptedWriter:
-    """Writes what it is given, a few characters at a time, and notes what it was shown."""
+    """Writes what it is given, a few characters at a time, up to `max_tokens` pieces, and notes
+    what it was shown."""
 
     name = "scripted"
     special_tokens: Sequence[str] = ("<|im_start|>", "<|weird|token|>")
@@ -37,9 +38,14 @@ class ScriptedWriter:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    async def write(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+    async def write(
+        self, messages: Sequence[Message], wording: Wording = AS_RELEASED
+    ) -> AsyncGenerator[str | Cut]:
         self.shown = list(messages)
         for at in range(0, len(self.text), 5):
+            if wording.max_tokens and at >= 5 * wording.max_tokens:
+                yield CUT
+                return
             self.written = at
             yield self.text[at : at + 5]
 

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 from structlog.testing import capture_logs
 
-from model_pipeline.domain import Answer, Draft, Passage, SearchResult
+from model_pipeline.domain import AS_RELEASED, Answer, Draft, Passage, SearchResult, Wording
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
 from rag_service.answer import Answerer, Delta, Done
@@ -21,7 +21,7 @@ from rag_service.generate.fallback import FAILURES, Breaker, WithFallback
 from rag_service.generate.openai_writer import OpenAIWriter, parse_endpoint
 from rag_service.generate.prompt import Prompt
 from rag_service.generate.transformers_writer import TransformersWriter, Weights
-from rag_service.generate.writer import Message, Spent, unheard
+from rag_service.generate.writer import CUT, Message, Spent, unheard
 from tests.rag_service.generate.conftest import SAYS, NewPassage
 from tests.servers import openai_compatible
 from tests.servers.openai_compatible import Endpoint
@@ -82,8 +82,11 @@ def loop() -> Iterator[Loop]:
     made.close()
 
 
-async def written(writer: OpenAIWriter) -> list[str]:
-    return [piece async for piece in writer.write(ASKED)]
+async def written(writer: OpenAIWriter, wording: Wording = AS_RELEASED) -> list[str]:
+    """Its text; what CUT says is told apart."""
+    found = [piece async for piece in writer.write(ASKED, wording)]
+    assert CUT not in found[:-1]
+    return [str(piece) for piece in found]
 
 
 def test_an_answer_is_streamed(loop: Loop, endpoint: Endpoint) -> None:
@@ -179,9 +182,34 @@ def test_an_endpoint_that_does_not_stop_is_left(loop: Loop, endpoint: Endpoint) 
     endpoint.faults.append("babble")
     writer = loop.writer(endpoint.spec)
     writer.max_new_tokens = 20
-    text = "".join(loop.run(written(writer)))
-    assert len(text) < 20 * 16 + 20
+    *text, last = loop.run(written(writer))
+    assert len("".join(text)) < 20 * 16 + 20
+    assert last == str(CUT)
     assert endpoint.left.wait(5)
+
+
+def test_it_is_worded_as_asked_for_and_no_endpoint_sees_more(
+    loop: Loop, endpoint: Endpoint
+) -> None:
+    writer = loop.writer(endpoint.spec)
+
+    def asked(wording: Wording) -> tuple[list[str], dict[str, Any]]:
+        found = loop.run(written(writer, wording))
+        known = ("model", "messages", "stream", "stream_options")
+        return found, {key: value for key, value in endpoint.asked[-1].items() if key not in known}
+
+    greedy, sent = asked(Wording(top_p=0.5, seed=7, stop=("holidays",)))
+    assert "".join(greedy) == SAYS  # the stop is the reader's
+    assert sent == {"temperature": 0, "max_tokens": 512}
+    found, sent = asked(Wording(max_tokens=5))
+    assert SAYS.startswith("".join(found[:-1])) and found[-1] == str(CUT)
+    assert sent == {"temperature": 0, "max_tokens": 5}
+    found, sent = asked(Wording(temperature=2.0, top_p=0.9, seed=7, max_tokens=40))
+    assert sent == {"temperature": 2.0, "top_p": 0.9, "seed": 7, "max_tokens": 40}
+    assert asked(Wording(temperature=2.0, top_p=0.9, seed=7, max_tokens=40))[0] == found
+    others = [asked(Wording(temperature=2.0, seed=n, max_tokens=40))[0] for n in range(3)]
+    assert others != [found] * 3
+    assert asked(Wording(max_tokens=10**6))[1]["max_tokens"] == 512
 
 
 def test_the_endpoint_stops_when_the_reader_leaves(loop: Loop, endpoint: Endpoint) -> None:

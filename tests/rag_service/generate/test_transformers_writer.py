@@ -7,9 +7,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from model_pipeline.domain import AS_RELEASED, Wording
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
 from rag_service.generate.factory import WriterOptions, open_writer
 from rag_service.generate.transformers_writer import (
@@ -17,7 +20,7 @@ from rag_service.generate.transformers_writer import (
     Weights,
     parse_weights,
 )
-from rag_service.generate.writer import Message
+from rag_service.generate.writer import CUT, Cut, Message
 from tests.language_models import make_adapter, make_language_model
 from tests.rag_service.generate.conftest import SAYS
 
@@ -32,13 +35,23 @@ def writer(tiny_llama: Path) -> Iterator[TransformersWriter]:
     asyncio.run(opened.close())
 
 
-async def pieces(writer: TransformersWriter, messages: list[Message] = ASKED) -> list[str]:
-    return [piece async for piece in writer.write(messages)]
+async def all_of(
+    writer: TransformersWriter, messages: list[Message] = ASKED, wording: Wording = AS_RELEASED
+) -> list[str | Cut]:
+    return [piece async for piece in writer.write(messages, wording)]
+
+
+async def pieces(
+    writer: TransformersWriter, messages: list[Message] = ASKED, wording: Wording = AS_RELEASED
+) -> list[str]:
+    found = await all_of(writer, messages, wording)
+    return [piece for piece in found if isinstance(piece, str)]
 
 
 def test_an_answer_comes_token_by_token_and_ends(writer: TransformersWriter) -> None:
     found = asyncio.run(pieces(writer))
     assert "".join(found) == SAYS
+    assert CUT not in asyncio.run(all_of(writer))
     assert len(found) > 15
 
 
@@ -49,6 +62,7 @@ def test_a_long_answer_is_bounded_and_its_tokens_are_told(tiny_llama: Path) -> N
     )
     assert len(asyncio.run(pieces(short))) == 7
     assert spent == [(short.count_tokens(short._prompt(ASKED)), 7)]
+    assert asyncio.run(all_of(short))[-1] is CUT
 
 
 def test_those_who_wait_together_are_generated_together(writer: TransformersWriter) -> None:
@@ -105,6 +119,50 @@ def test_a_reader_who_leaves_ends_the_generation(tiny_llama: Path) -> None:
     assert "".join(asyncio.run(one_stays())).startswith(SAYS)
 
 
+def drawn(writer: TransformersWriter, **wording: float) -> str:
+    return "".join(asyncio.run(pieces(writer, ASKED, Wording(max_tokens=40, **wording))))  # type: ignore[arg-type]
+
+
+def test_what_is_drawn_by_chance_differs_but_for_the_same_seed(writer: TransformersWriter) -> None:
+    torch.manual_seed(0)
+    found = {drawn(writer, temperature=2.0) for _ in range(5)}
+    assert len(found) > 1
+    assert drawn(writer, temperature=2.0, seed=7) == drawn(writer, temperature=2.0, seed=7)
+    seeded = {drawn(writer, temperature=2.0, seed=seed) for seed in range(5)}
+    assert len(seeded) > 1
+    # Only the likeliest is left to draw from; and without a temperature nothing is drawn.
+    greedy = drawn(writer)
+    assert SAYS.startswith(greedy)
+    assert drawn(writer, temperature=2.0, top_p=1e-6) == greedy
+    assert drawn(writer, temperature=2.0, top_p=0.0) == greedy
+    assert drawn(writer, top_p=0.5, seed=7) == greedy
+
+
+def test_a_seed_leaves_everybody_elses_chance_alone(writer: TransformersWriter) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    drawn(writer, temperature=2.0, seed=7)
+    drawn(writer)  # which begins after that has ended
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_each_is_worded_as_it_asked_for_among_others(writer: TransformersWriter) -> None:
+    asked = [
+        Wording(max_tokens=3), AS_RELEASED, Wording(temperature=1.5, seed=3, max_tokens=9),
+        Wording(max_tokens=3, stop=("x",)), Wording(max_tokens=10**6),
+        Wording(temperature=1.5, seed=3, max_tokens=9),
+    ]  # fmt: skip
+
+    async def together() -> list[list[str | Cut]]:
+        return list(await asyncio.gather(*[all_of(writer, ASKED, one) for one in asked]))
+
+    short, whole, seeded, stopped, long, again = asyncio.run(together())
+    assert len(short) == len(stopped) == 4 and short[-1] is CUT
+    assert "".join(map(str, whole)) == "".join(map(str, long)) == SAYS
+    assert seeded == again == asyncio.run(all_of(writer, ASKED, asked[2]))
+
+
 def test_who_leaves_while_waiting_is_never_generated(writer: TransformersWriter) -> None:
     async def leave() -> None:
         reading = asyncio.ensure_future(anext(writer.write(ASKED)))
@@ -122,6 +180,53 @@ def test_what_fails_is_told_to_those_who_wait(tiny_llama: Path) -> None:
     broken._model.lm_head = None
     with pytest.raises(ModelUnavailable, match="failed"):
         asyncio.run(pieces(broken))
+
+
+def test_too_many_at_once_for_the_memory_are_fewer_from_then_on(tiny_llama: Path) -> None:
+    """Nobody who was told nothing yet learns of it; one alone that does not fit is told so."""
+    writer = TransformersWriter(Weights(str(tiny_llama)), max_new_tokens=120)
+    generate, batches, most = writer._generate, [], 1
+
+    def short_of_memory(batch: list[object], loop: asyncio.AbstractEventLoop) -> None:
+        batches.append(len(batch))
+        if len(batch) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        generate(batch, loop)  # type: ignore[arg-type]
+
+    writer._generate = short_of_memory  # type: ignore[method-assign, assignment]
+
+    async def together() -> list[list[str]]:
+        return list(await asyncio.gather(*[pieces(writer) for _ in range(3)]))
+
+    assert ["".join(one) for one in asyncio.run(together())] == [SAYS] * 3
+    assert batches == [3, 1, 1, 1]
+    most = 0
+    with pytest.raises(ModelUnavailable, match="no memory left for this: ask in fewer words"):
+        asyncio.run(pieces(writer))
+    most = 1
+    assert "".join(asyncio.run(pieces(writer))) == SAYS
+
+
+def test_who_was_told_something_is_not_told_it_again(tiny_llama: Path) -> None:
+    """Out of memory in the middle of an answer: its reader learns of it, who waits does not."""
+    writer = TransformersWriter(Weights(str(tiny_llama)), max_new_tokens=120)
+    generate = writer._generate
+
+    def full_later(batch: list[Any], loop: asyncio.AbstractEventLoop) -> None:
+        if len(batch) > 1:
+            batch[0].told = 3
+            loop.call_soon_threadsafe(batch[0].pieces.put_nowait, "The")
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        generate(batch, loop)
+
+    writer._generate = full_later  # type: ignore[method-assign, assignment]
+
+    async def together() -> list[object]:
+        return list(await asyncio.gather(*[pieces(writer) for _ in "12"], return_exceptions=True))
+
+    first, second = asyncio.run(together())
+    assert isinstance(first, ModelUnavailable)
+    assert "".join(second) == SAYS  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
