@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from benchmarks.corpora import Corpus
 from benchmarks.turns import Task
 from model_pipeline.domain import Embedder
+from model_pipeline.text.sentences import sentences
 from rag_service.condense import condense
 from rag_service.generate.extractive import Extractive
-from rag_service.generate.sentences import sentences
 from rag_service.generate.trust import evidence, found, support
 from rag_service.retrieve import Retriever
 

@@ -24,6 +24,7 @@ from benchmarks.corpora import DATA
 from model_pipeline.domain import AS_RELEASED, Embedder, Passage, SearchResult, Turn, Wording
 from model_pipeline.embedding.onnx_embedder import open_onnx_embedder
 from model_pipeline.errors import PromptlyError
+from model_pipeline.text.sentences import sentences
 from promptly.generators import options
 from promptly.settings import read_settings
 from rag_service.answer import Answerer
@@ -31,7 +32,6 @@ from rag_service.generate.cited import Cited
 from rag_service.generate.extractive import Extractive
 from rag_service.generate.factory import open_writer
 from rag_service.generate.prompt import Prompt
-from rag_service.generate.sentences import sentences
 from rag_service.generate.writer import Cut, Message, Writer
 
 FILE = Path(__file__).with_name("injections.json")

@@ -21,8 +21,9 @@ from uuid import uuid4
 from benchmarks.corpora import DATA
 from model_pipeline.domain import Embedder, Passage
 from model_pipeline.embedding.onnx_embedder import open_onnx_embedder
-from rag_service.generate.align import NAME, NUMBER, Aligner
-from rag_service.generate.sentences import sentences
+from model_pipeline.text.sentences import sentences
+from model_pipeline.text.words import NAME, NUMBER
+from rag_service.generate.align import Aligner
 
 ANSWERS = 60
 VERB = re.compile(r"\b(?:is|are|can|was|were|will|should|has|must)\b")

@@ -6,7 +6,6 @@ much of the claim's words it holds. Words may differ; numbers, names and what is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_pipeline.domain import Embedder, Passage
-from rag_service.generate.extractive import shown
-from rag_service.generate.sentences import sentences
-from rag_service.generate.words import STOPWORDS, WORD, stemmed
+from model_pipeline.text.sentences import sentences
+from model_pipeline.text.words import denies, names, numbers, shown, terms
 
 # Support below this is no support. Calibrated: docs/how-it-works.md says how.
 SUPPORT = 0.5
@@ -25,20 +23,6 @@ WORDS_SHARE = 0.5
 MAX_PAIR_WORDS = 90
 # Stretches that are embedded for one claim: those that hold most of its words.
 COMPARED = 8
-DENIES = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without)\b|n['’]t\b", re.IGNORECASE)
-# Capitals after the first word, and what is put together as in `max_tokens`, AsyncClient or v2.
-NAME = re.compile(
-    r"(?<=[\w,;:)\"'”’`(] )[(\"'“‘`]*[A-Z][\w]*|\w+_\w+|\b\w+[a-z][A-Z]\w*|\b[A-Z]{2,}\b"
-)
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-SPELLED = {
-    word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
-} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90", "hundred": "100"}
-LOOSE = frozenset({"zero", "one"})  # "one of them" counts nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,33 +148,6 @@ class Aligner:
             for one, found in zip(fresh, self._embedder.embed(texts), strict=True):
                 one.vector.append(found)
         return [float(one.vector[0] @ vector) for one in stretches]
-
-
-def numbers(text: str) -> set[str]:
-    """The numbers in a text as digits: 1,000 is 1000, and so is no other way to write it."""
-    found = {_digits(one) for one in NUMBER.findall(text)}
-    words = set(WORD.findall(text.lower())) - LOOSE
-    return found | {SPELLED[word] for word in words & SPELLED.keys()}
-
-
-def _digits(number: str) -> str:
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", number):
-        number = number.replace(",", "")
-    return number.lstrip("0") or "0"
-
-
-def names(text: str) -> set[str]:
-    """The stems of what a text calls by name; a sentence's first word is taken for none."""
-    return terms(" ".join(NAME.findall(text)))
-
-
-def denies(text: str) -> bool:
-    return len(DENIES.findall(text)) % 2 == 1
-
-
-def terms(text: str) -> set[str]:
-    """The stems of the words that say something."""
-    return stemmed([word for word in WORD.findall(text.lower()) if word not in STOPWORDS])
 
 
 def _stretches(number: int, passage: Passage) -> list[_Stretch]:

@@ -26,7 +26,8 @@ from model_pipeline.domain import (
     Turn,
     Wording,
 )
-from rag_service.generate.align import Aligner, terms
+from model_pipeline.text.words import terms
+from rag_service.generate.align import Aligner
 from rag_service.generate.extractive import declined
 from rag_service.generate.links import addresses, known_only
 from rag_service.generate.prompt import Prompt

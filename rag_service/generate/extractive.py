@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_pipeline.domain import Claim, Draft, Embedder, Passage, Turn, Wording
-from rag_service.generate.sentences import Sentence, sentences
+from model_pipeline.text.sentences import Sentence, sentences
+from model_pipeline.text.words import WORD, shown
 from rag_service.generate.trust import SUPPORT, TRUSTED, evidence, found, support, trust
-from rag_service.generate.words import WORD, coverage
+from rag_service.generate.words import coverage
 
 MAX_SENTENCES = 3
 MAX_WORDS = 90
@@ -52,14 +53,6 @@ DANGLING = re.compile(
 ASKS_FOR_CODE = re.compile(
     r"\b(code|example|syntax|snippet|command|script|grammar|sample|curl)\b", re.IGNORECASE
 )
-BROKEN_WORD = re.compile(r"(?<=\w)-\n[ \t]*(?=\w)")  # at its own hyphen, by the end of a line
-LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
-MARKS = re.compile(r"\*\*|``|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|^#{1,6}\s+|\s*\{[#.][\w\s.-]*\}")
-TAGS = re.compile(r"</?[a-zA-Z][^>]{0,200}>")
-BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
-NUMBER_MARK = re.compile(r"\[\d{1,3}\](?:_|\([^)]*\))?")
-# Without any of this there is nothing for the above to take away.
-MARKUP = re.compile(r"[*#{<\[]|``|-\n|\A\s*(?:[-+•]|\d{1,3}[.)])\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +154,6 @@ def declined(passages: Sequence[Passage]) -> Draft:
         place = shown(" > ".join(nearest.heading_path) or nearest.title or nearest.source)
         text += f" The nearest I found is about “{place}”."
     return Draft(text, declined=True)
-
-
-def shown(text: str) -> str:
-    """A stretch of a document as a reader wants it: one line, without its markup."""
-    if not MARKUP.search(text):
-        return " ".join(text.split())
-    text = BROKEN_WORD.sub("-", BULLET.sub("", text))
-    text = NUMBER_MARK.sub("", TAGS.sub("", LINK.sub(r"\1", text)))
-    return " ".join(MARKS.sub("", text).split())
 
 
 def _raw(passage: Passage, piece: Sentence) -> str:

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
-import Stemmer
 from numpy.typing import NDArray
 
-STOPWORDS = frozenset(
-    """
-    a an and are as at be been being but by can could did do does doing for from get had has have
-    how i if in into is it its may me might must my of on or our shall should so some such than that
-    the their them then there these they this those to us was we were what when where which while
-    who whom whose why will with would you your about any between during each given one use used
-    using tell explain describe please
-    """.split()
-)
-WORD = re.compile(r"[^\W_]+")
-
-
-def stemmed(words: Sequence[str]) -> set[str]:
-    return set(_stems(words))
+from model_pipeline.text.words import STOPWORDS, WORD, stemmed, stems
 
 
 def coverage(
@@ -46,17 +31,10 @@ def _held(terms: Sequence[str], texts: Sequence[Sequence[str]]) -> NDArray[np.bo
     words = [*{word for text in texts for word in text if word[0] in initials}]
     column = {term: number for number, term in enumerate(terms)}
     columns = {
-        word: column[stem]
-        for word, stem in zip(words, _stems(words), strict=True)
-        if stem in column
+        word: column[stem] for word, stem in zip(words, stems(words), strict=True) if stem in column
     }
     held = np.zeros((len(texts), len(terms)), dtype=np.bool_)
     for row, text in enumerate(texts):
         for word in columns.keys() & text:
             held[row, columns[word]] = True
     return held
-
-
-def _stems(words: Sequence[str]) -> list[str]:
-    stems: list[str] = Stemmer.Stemmer("english").stemWords(words)  # made here: not thread-safe
-    return stems

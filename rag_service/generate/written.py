@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rag_service.generate.sentences import sentences
+from model_pipeline.text.sentences import sentences
 
 # Where only this stands behind a sentence, its citation may still be coming.
 MARKERS = re.compile(r"\s*(?:[\[【][\d\s,;–-]*[\]】]\s*)*(?:[\[【][\d\s,;–-]*)?")

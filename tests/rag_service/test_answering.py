@@ -16,14 +16,8 @@ from hypothesis import strategies as st
 from model_pipeline.domain import Answer, Claim, Draft, Passage, SearchResult, Turn
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from model_pipeline.errors import InvalidInput, TooLarge
-from rag_service.answer import (
-    Answerer,
-    CitationsVerified,
-    Delta,
-    Done,
-    PassagesFound,
-)
-from rag_service.generate.extractive import (
+from model_pipeline.text.sentences import sentences
+from model_pipeline.text.words import (
     BROKEN_WORD,
     BULLET,
     LINK,
@@ -31,10 +25,16 @@ from rag_service.generate.extractive import (
     MARKUP,
     NUMBER_MARK,
     TAGS,
-    Extractive,
     shown,
 )
-from rag_service.generate.sentences import sentences
+from rag_service.answer import (
+    Answerer,
+    CitationsVerified,
+    Delta,
+    Done,
+    PassagesFound,
+)
+from rag_service.generate.extractive import Extractive
 from rag_service.retrieve import MAX_QUESTION, Retriever, cleaned, maximal_marginal_relevance
 from rag_service.verify import Verifier
 

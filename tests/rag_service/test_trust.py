@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from model_pipeline.domain import Answer, Passage
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
+from model_pipeline.text.sentences import sentences
 from rag_service.generate.extractive import Extractive
-from rag_service.generate.sentences import sentences
 from rag_service.generate.trust import SUPPORT, TRUSTED, evidence, found, support, trust
 
 OPEN = "The shop is open from nine in the morning to six in the evening."

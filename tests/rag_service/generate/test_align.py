@@ -7,7 +7,8 @@ from pydoc_data.topics import topics
 import pytest
 
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
-from rag_service.generate.align import Aligner, denies, names, numbers
+from model_pipeline.text.words import denies, names, numbers
+from rag_service.generate.align import Aligner
 from tests.rag_service.generate.conftest import NewPassage
 
 # From the Python language reference, as it is installed with every Python.
