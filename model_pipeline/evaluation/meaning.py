@@ -67,24 +67,24 @@ def meaning(embedder: Embedder) -> Metric:
 
 
 def _relevance(pair: Pair, ready: Prepared) -> float | str | None:
-    if _rightly_declined(pair):
+    if rightly_declined(pair):
         return None
     if problem := _problem(ready, "question", "answer"):
         return problem
-    if pair.prediction.declined or not _answered(pair):
+    if pair.prediction.declined or not answered(pair):
         return 0.0
     return relevance.relevance(ready.asked, ready.answer)
 
 
 def _coverage(pair: Pair, ready: Prepared) -> float | str | None:
-    if _rightly_declined(pair):
+    if rightly_declined(pair):
         return None
     held = "references" if _references(pair) else "passages"
     if problem := _problem(ready, "question", "answer", held):
         return problem
     if not _references(pair) and not _passages(pair):
         return NOTHING_WANTED
-    if not _answered(pair):
+    if not answered(pair):
         return 0.0
     wanted = ready.references or (coverage.evidence(ready.asked, ready.passages),)
     return max(coverage.coverage(ready.asked, one, ready.answer) for one in wanted)
@@ -93,8 +93,8 @@ def _coverage(pair: Pair, ready: Prepared) -> float | str | None:
 def _faithfulness(pair: Pair, ready: Prepared) -> float | str | None:
     if problem := _problem(ready, "question", "answer", "passages"):
         return problem
-    if not _answered(pair):
-        return None if _rightly_declined(pair) else 0.0
+    if not answered(pair):
+        return None if rightly_declined(pair) else 0.0
     if pair.prediction.declined:
         return 1.0
     if not _passages(pair):
@@ -102,7 +102,7 @@ def _faithfulness(pair: Pair, ready: Prepared) -> float | str | None:
     return faithfulness.faithfulness(ready.asked, ready.answer, ready.passages)
 
 
-def _rightly_declined(pair: Pair) -> bool:
+def rightly_declined(pair: Pair) -> bool:
     return (
         pair.example.answerable is False
         and pair.prediction.declined
@@ -110,7 +110,7 @@ def _rightly_declined(pair: Pair) -> bool:
     )
 
 
-def _answered(pair: Pair) -> bool:
+def answered(pair: Pair) -> bool:
     """Whether there is a word in it."""
     answer = pair.prediction.answer
     return pair.prediction.error is None and any(letter.isalnum() for letter in answer)
