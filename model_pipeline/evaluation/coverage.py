@@ -47,6 +47,8 @@ def coverage(asked: Asked, reference: Text, answer: Text) -> float:
     )
     if not wanted.statements or not said.statements:
         return 0.0
+    if wanted.terms - asked.terms and not said.terms - asked.terms:
+        return 0.0  # the question again
     carried = np.interp(np.array(WEIGHTS) @ features(asked, wanted, said), WEIGHED, CARRIED)
     return float(carried) * (1 - _contradicted(asked, wanted, said))
 

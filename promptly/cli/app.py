@@ -19,6 +19,7 @@ from promptly.cli import (
     db,
     doctor,
     documents,
+    evaluate,
     ingest,
     jobs,
     keys,
@@ -52,6 +53,7 @@ app.add_typer(data.app, name="data")
 app.command("worker")(worker.worker)
 app.add_typer(keys.app, name="keys")
 app.add_typer(reembed.app, name="reembed")
+app.add_typer(evaluate.app, name="evaluate")
 app.command("doctor")(doctor.doctor)
 app.command("api")(api.api)
 
