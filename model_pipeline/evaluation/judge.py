@@ -147,11 +147,13 @@ def _settled(name: str, pair: Pair) -> float | str | _Open | None:
     if name == "judged_faithfulness":
         if pair.prediction.declined:
             return 1.0
-        return _Open({**asked, "passages": passages, "answer": answer}) if passages else NO_PASSAGES
+        if not passages:
+            return NO_PASSAGES
+        return _Open({**asked, "passages": passages, "answer": answer})
     reference = "\n\nor:\n\n".join(pair.example.references) or passages
-    return (
-        _Open({**asked, "reference": reference, "answer": answer}) if reference else NOTHING_WANTED
-    )
+    if not reference:
+        return NOTHING_WANTED
+    return _Open({**asked, "reference": reference, "answer": answer})
 
 
 def prompt(name: str, texts: dict[str, str]) -> str:

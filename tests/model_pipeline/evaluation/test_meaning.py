@@ -88,7 +88,7 @@ def test_half_of_the_reference_carries_less_and_no_worse_supported(score: Score)
 def test_a_wrong_number_name_or_denial_lowers_both(score: Score, right: str, wrong: str) -> None:
     found, changed = score(REFERENCE), score(REFERENCE.replace(right, wrong))
     assert changed["coverage"] < found["coverage"] - 0.1
-    assert changed["faithfulness"] < found["faithfulness"] - 0.1
+    assert changed["faithfulness"] < found["faithfulness"] - 0.05
 
 
 def test_sentences_of_elsewhere_lower_faithfulness(score: Score) -> None:
@@ -114,7 +114,7 @@ def test_the_question_again_is_no_answer(score: Score) -> None:
     for again in (QUESTION, QUESTION.rstrip("?"), stated):
         found = score(again)
         assert found["relevance"] == 0
-        assert found["coverage"] < 0.15
+        assert found["coverage"] == 0
 
 
 def test_a_reference_that_declines_is_carried_by_declining(score: Score) -> None:
