@@ -32,7 +32,7 @@ def agree(
     """Show how well relevance, coverage and faithfulness agree with people's ratings."""
     import numpy as np
 
-    from model_pipeline.evaluation.agreement import Agreed, agreement
+    from model_pipeline.evaluation.agreement import MIN_ROWS, Agreed, agreement
     from model_pipeline.evaluation.ratings import read_ratings, scored
 
     rows = read_ratings(ratings)
@@ -48,9 +48,18 @@ def agree(
         printed[name] = {}
         for metric, values in found.items():
             both = np.isfinite(values) & np.isfinite(rated)
-            one = agreement(
-                {metric: values[both]}, rated[both], lengths[both], good=float(middle), seed=seed
-            )[metric]
+            few = both.sum() < MIN_ROWS <= np.isfinite(rated).sum()  # no reference, no passages
+            one = (
+                None
+                if few
+                else agreement(
+                    {metric: values[both]},
+                    rated[both],
+                    lengths[both],
+                    good=float(middle),
+                    seed=seed,
+                )[metric]
+            )
             printed[name][metric] = {
                 "rows": int(both.sum()),
                 "unscored": int((~both & np.isfinite(rated)).sum()),
@@ -73,6 +82,8 @@ def agree(
         )
         for metric, cells in metrics.items():
             one = cells["agreement"]  # type: ignore[index]
-            figures = map(shown, (one.spearman, one.kendall, one.auc, one.length))
+            figures = (
+                map(shown, (one.spearman, one.kendall, one.auc, one.length)) if one else ["-"] * 4
+            )
             table.add_row(metric, str(cells["rows"]), *figures)  # type: ignore[index]
         out.print(table)
