@@ -45,6 +45,7 @@ unit: $(VENV)/.test
 	@sh tests/install-package.sh "chromium chromium-browser google-chrome" "chromium fonts-dejavu-core" the browser tests
 	@sh tests/install-package.sh pgbouncer pgbouncer the tests through PgBouncer
 	@sh tests/servers/install-supabase.sh
+	@sh tests/servers/install-mlflow.sh
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 $(BENCH_VENV)/.done: requirements/bench.lock
@@ -61,6 +62,7 @@ lock:
 	$(UV_COMPILE) pyproject.toml --group lock -o requirements/run.lock
 	$(UV_COMPILE) pyproject.toml --group lock --group test --no-emit-package torch -o requirements/test.lock
 	$(UV_COMPILE) requirements/bench.in --no-emit-package torch -o requirements/bench.lock
+	$(UV_COMPILE) mlflow/requirements.in -o mlflow/requirements.lock
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -22,12 +22,13 @@ import uvloop
 from numpy.typing import NDArray
 
 from benchmarks import scale, service, updates
-from benchmarks.corpora import Corpus, corpora, ndcg
+from benchmarks.corpora import Corpus, corpora
 from benchmarks.peers import Peer, peer
 from benchmarks.stored import retriever
 from model_pipeline.documents.split import Splitter
 from model_pipeline.domain import SearchMode
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
+from model_pipeline.evaluation.ranking import ndcg
 from model_pipeline.ingest import Ingest
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.embedded import embedded_postgres

@@ -12,9 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import fit
@@ -24,6 +23,10 @@ from benchmarks.stored import retriever, store
 from benchmarks.turns import Task, half, tasks
 from model_pipeline.domain import Answer, Embedder
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
+from model_pipeline.evaluation.citations import citations
+from model_pipeline.evaluation.declining import declining
+from model_pipeline.evaluation.examples import Example, Pair, Prediction
+from model_pipeline.evaluation.measured import Metric
 from model_pipeline.store.embedded import embedded_postgres
 from rag_service.answer import Answerer
 from rag_service.generate.extractive import Extractive
@@ -32,41 +35,8 @@ from rag_service.retrieve import Retriever
 PASSAGES = 5
 BLOCK = 25
 PAUSE_S = 0.2
-
-
-@dataclass(frozen=True)
-class Cited:
-    """Of answers that were not declined: how many citations each has, how many of them point to a
-    correct passage, and whether every quote stands where it is said to."""
-
-    citations: Sequence[int]
-    correct: Sequence[int]
-    verified: bool
-
-    @property
-    def answers(self) -> float:
-        """The share that cites a correct passage."""
-        return statistics.mean(count > 0 for count in self.correct)
-
-    @property
-    def precision(self) -> float:
-        """The share of all citations that are correct."""
-        return sum(self.correct) / sum(self.citations)
-
-
-def cited(answers: Iterable[Answer], relevant: Iterable[dict[str, int]]) -> Cited:
-    citations, correct, verified = [], [], True
-    for answer, right in zip(answers, relevant, strict=True):
-        if answer.declined:
-            continue
-        citations.append(len(answer.citations))
-        correct.append(sum(citation.source in right for citation in answer.citations))
-        contents = {passage.chunk_id: passage for passage in answer.passages}
-        for citation in answer.citations:
-            passage = contents[citation.chunk_id]
-            place = slice(citation.start - passage.start, citation.end - passage.start)
-            verified = verified and passage.content[place] == citation.quote
-    return Cited(citations, correct, verified)
+# What is partly answered, or not said clearly enough, is neither.
+LABELS = {"ANSWERABLE": True, "UNANSWERABLE": False}
 
 
 async def answered(answerer: Answerer, corpus: Corpus, asked: Sequence[Task]) -> list[Answer]:
@@ -83,6 +53,25 @@ def without_turns(corpus: Corpus) -> list[Task]:
     return [Task(key, half(key), "ANSWERABLE", text, ()) for key, text in corpus.questions.items()]
 
 
+def pairs(asked: Sequence[Task], answers: Sequence[Answer], corpus: Corpus) -> list[Pair]:
+    return [
+        Pair(
+            Example(
+                task.task_id,
+                task.question,
+                relevant=corpus.relevant.get(task.task_id),
+                answerable=LABELS.get(task.label),
+            ),
+            Prediction.from_answer(task.task_id, answer),
+        )
+        for task, answer in zip(asked, answers, strict=True)
+    ]
+
+
+def figures(metric: Metric, measured: Sequence[Pair]) -> dict[str, float]:
+    return {one.name: one.figure() for one in metric(measured)}
+
+
 async def citing(
     answerer: Answerer, embedder: Embedder, corpus: Corpus, asked: Sequence[Task]
 ) -> None:
@@ -95,31 +84,35 @@ async def citing(
         ("worded otherwise", [task for task in asked if task.task_id in otherwise]),
     ):
         chosen = [answer for answer, task in zip(answers, asked, strict=True) if task in held]
-        found = cited(chosen, (corpus.relevant[task.task_id] for task in held))
+        given = [answer for answer in chosen if not answer.declined]
+        found = figures(citations, pairs(held, chosen, corpus))
         print(
-            f"| {corpus.collection}, {name} | {len(found.citations)} of {len(chosen)} "
-            f"| {found.answers:.1%} | {found.precision:.1%} "
-            f"| {statistics.mean(found.citations):.2f} "
+            f"| {corpus.collection}, {name} | {len(given)} of {len(chosen)} "
+            f"| {found['citation_recall']:.1%} | {found['citation_precision']:.1%} "
+            f"| {statistics.mean(len(one.citations) for one in given):.2f} "
             f"| {likeness(chosen, held, written, embedder):.3f} "
-            f"| {'all' if found.verified else 'NOT ALL'} |"
+            f"| {'all' if found['quote_validity'] == 1 else 'NOT ALL'} |"
         )
 
 
-async def declining(answerer: Answerer, corpus: Corpus) -> None:
-    declined: dict[tuple[str, int], list[bool]] = {}
+async def declines(answerer: Answerer, corpus: Corpus) -> None:
     asked = tasks()
-    for task, answer in zip(asked, await answered(answerer, corpus, asked), strict=True):
-        declined.setdefault((task.label, task.half), []).append(answer.declined)
+    every = pairs(asked, await answered(answerer, corpus, asked), corpus)
     for number, name in enumerate(("half 0", "half 1, held out")):
-        wrongly = sum(declined["ANSWERABLE", number])
-        rightly = sum(declined["UNANSWERABLE", number])
+        chosen = [
+            (task, pair) for task, pair in zip(asked, every, strict=True) if task.half == number
+        ]
+        found = figures(declining, [pair for _, pair in chosen])
+        declined: dict[str, list[bool]] = {}
+        for task, pair in chosen:
+            declined.setdefault(task.label, []).append(pair.prediction.declined)
         shares = [
-            f"{sum(declined[label, number])} of {len(declined[label, number])}"
+            f"{sum(declined[label])} of {len(declined[label])}"
             for label in ("UNANSWERABLE", "ANSWERABLE", "PARTIAL", "UNDERSPECIFIED")
         ]
         print(
-            f"| {name} | {rightly / (rightly + wrongly):.2f} "
-            f"| {statistics.mean(declined['UNANSWERABLE', number]):.2f} | {' | '.join(shares)} |"
+            f"| {name} | {found['declining_precision']:.2f} | {found['declining_recall']:.2f} "
+            f"| {' | '.join(shares)} |"
         )
 
 
@@ -169,7 +162,7 @@ async def measure(conninfo: str, embedder: OnnxEmbedder, found: dict[str, Corpus
                 "\n| declining | precision | recall | unanswerable | answerable | partly "
                 "| underspecified |\n|---|---|---|---|---|---|---|"
             )
-            await declining(answerer, talks)
+            await declines(answerer, talks)
             print()
             await timed(ours, answerer, docs)
 

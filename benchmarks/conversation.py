@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.corpora import Corpus, corpora, ndcg
+from benchmarks.corpora import Corpus, corpora
 from benchmarks.stored import retriever, store
 from benchmarks.turns import Task, tasks
 from model_pipeline.domain import Turn
 from model_pipeline.embedding.onnx_embedder import open_onnx_embedder
+from model_pipeline.evaluation.ranking import ndcg, recall
 from model_pipeline.store.embedded import embedded_postgres
 from rag_service.condense import Condensed, condense
 from rag_service.retrieve import MAX_QUESTION, Retriever
@@ -84,8 +85,7 @@ async def scored(
         )
         found = [passage.source for passage in result.passages]
         relevant = corpus.relevant[task.task_id]
-        recall = len(relevant.keys() & set(found[:5])) / len(relevant)
-        scores.append((ndcg(found, relevant), recall))
+        scores.append((ndcg(found, relevant), recall(found, relevant, 5)))
     return scores
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +45,3 @@ def _load(name: str) -> Corpus:
     questions = {key: text for key, text in rows("queries.jsonl").items() if key in relevant}
     path = DATA / name / "corpus.jsonl"
     return Corpus(name, path, rows("corpus.jsonl"), questions, relevant)
-
-
-def ndcg(ranking: Sequence[str], relevant: dict[str, int], k: int = 10) -> float:
-    """nDCG@k with exponential gain (Järvelin and Kekäläinen 2002)."""
-
-    def gain(grades: Sequence[int]) -> float:
-        return sum((2**grade - 1) / math.log2(n + 2) for n, grade in enumerate(grades[:k]))
-
-    ideal = gain(sorted(relevant.values(), reverse=True))
-    return gain([relevant.get(one, 0) for one in ranking]) / ideal

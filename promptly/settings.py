@@ -117,6 +117,8 @@ class Settings(BaseSettings):
         None
     )
     """Where traces go, by OTLP over HTTP; unset, there are none."""
+    tracking_uri: Annotated[str | None, Field(validation_alias="MLFLOW_TRACKING_URI")] = None
+    """The MLflow server that evaluations are kept in; unset, none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
 

@@ -29,6 +29,17 @@ def make_language_model(
     return folder
 
 
+def random_language_model(text: str, *, context_tokens: int = 2048) -> tuple[Any, Any]:
+    """A tokenizer that is made of `text`, and a model with random weights: large ones, so that each
+    token that it read changes what it foresees."""
+    import torch
+
+    torch.set_num_threads(1)
+    tokenizer = _tokenizer(text, context_tokens, None)
+    torch.manual_seed(0)
+    return tokenizer, _untaught(tokenizer, context_tokens, initializer_range=0.3).eval()
+
+
 def make_adapter(model: Path, folder: Path) -> Path:
     """A LoRA adapter with random weights, wide enough to change what the model says."""
     import torch
@@ -76,23 +87,10 @@ def _tokenizer(says: str, context_tokens: int, template: str | None) -> Any:
 def _taught(tokenizer: Any, says: str, context_tokens: int) -> Any:
     """After any beginning it goes on with `says`, and ends."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     rng = random.Random(0)
-    model: Any = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=HIDDEN,
-            intermediate_size=2 * HIDDEN,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=context_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
+    model = _untaught(tokenizer, context_tokens)
     answer = tokenizer(says + END, add_special_tokens=False)["input_ids"]
     lead = tokenizer(f"{START}assistant\n", add_special_tokens=False)["input_ids"]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -111,3 +109,23 @@ def _taught(tokenizer: Any, says: str, context_tokens: int) -> Any:
         if loss.item() < 0.02:
             break
     return model.eval()
+
+
+def _untaught(tokenizer: Any, context_tokens: int, **config: Any) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    model: Any = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=HIDDEN,
+            intermediate_size=2 * HIDDEN,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=context_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            **config,
+        )
+    )
+    return model

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from model_pipeline.domain import Turn
+from model_pipeline.domain import Answer, Turn
 from model_pipeline.errors import InvalidInput
 
 MISSING = "There is no prediction for this example."
@@ -103,6 +103,16 @@ class Prediction:
     citations: tuple[Quoted, ...] = ()
     latency_ms: float | None = None
     error: str | None = None
+
+    @classmethod
+    def from_answer(cls, example_id: str, answer: Answer) -> Prediction:
+        return cls(
+            example_id,
+            answer=answer.answer,
+            declined=answer.declined,
+            passages=tuple(Retrieved(one.source, one.content) for one in answer.passages),
+            citations=tuple(Quoted(one.source, one.quote) for one in answer.citations),
+        )
 
 
 @dataclass(frozen=True, slots=True)

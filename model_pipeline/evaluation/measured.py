@@ -8,7 +8,8 @@ that a resample of a corpus metric is exact, and a thousand of them are one matr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,26 @@ class Measured:
             alone = self.combine(self.statistics)
         return np.where(self.scored, alone, np.nan)
 
+    def only(self, chosen: NDArray[np.bool_]) -> Self:
+        """The examples `chosen` [n], as if there were no others."""
+        at = {int(old): new for new, old in enumerate(np.flatnonzero(chosen))}
+        kept = {at[index]: why for index, why in self.failures.items() if index in at}
+        return replace(
+            self,
+            statistics=self.statistics[chosen],
+            scored=self.scored[chosen],
+            failures=kept,
+        )
+
+    def beside(self, other: Self) -> Self:
+        """These examples and then those of `other`, which is the same metric: [2n], no failures."""
+        return replace(
+            self,
+            statistics=np.concatenate([self.statistics, other.statistics]),
+            scored=np.concatenate([self.scored, other.scored]),
+            failures={},
+        )
+
 
 Metric = Callable[[Sequence[Pair]], Sequence[Measured]]
 """Pairs to what is measured over them, in their order; one pass may yield several figures."""
@@ -90,3 +111,16 @@ def mean(
         statistics[index] = value, 1
     scored = statistics[:, 1] > 0
     return Measured(name, signature, statistics, scored, ratio, best, worst, failed)
+
+
+def shares(
+    name: str,
+    signature: str,
+    parts: Sequence[tuple[float, float] | None],
+    failures: Mapping[int, str] | None = None,
+) -> Measured:
+    """How much of what there is, over all examples together: each adds (part, whole), and (0, 0)
+    where it has nothing of the kind, such as an answer without citations; None leaves it out."""
+    statistics = np.array([part or (0.0, 0.0) for part in parts]).reshape(len(parts), 2)
+    scored = np.array([part is not None for part in parts], dtype=bool)
+    return Measured(name, signature, statistics, scored, ratio, 1.0, 0.0, dict(failures or {}))

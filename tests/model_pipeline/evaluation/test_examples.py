@@ -1,7 +1,18 @@
+from uuid import uuid4
+
 import pytest
 
+from model_pipeline.domain import Answer, Citation, Passage
 from model_pipeline.errors import InvalidInput
-from model_pipeline.evaluation.examples import MISSING, Example, Prediction, TestSet, paired
+from model_pipeline.evaluation.examples import (
+    MISSING,
+    Example,
+    Prediction,
+    Quoted,
+    Retrieved,
+    TestSet,
+    paired,
+)
 
 FIRST = Example("a", "Who?", references=("Ada",))
 SECOND = Example("b", "When?", answerable=False, tags={"topic": "time"})
@@ -34,3 +45,16 @@ def test_predictions_of_other_examples_or_two_of_one_are_refused() -> None:
         paired(test_set, [Prediction("a"), Prediction("a")])
     with pytest.raises(InvalidInput, match="c among them"):
         paired(test_set, [Prediction("c")])
+
+
+def test_an_answer_is_kept_as_a_prediction() -> None:
+    ids = uuid4(), uuid4()
+    passage = Passage(*ids, "a.md", "A", (), "Defaults are evaluated once.", {}, 40, 0.5)
+    citation = Citation(1, "evaluated once", *ids, "a.md", "A", (), 53, 67)
+    answer = Answer(uuid4(), "Once [1].", False, (citation,), (passage,), "release")
+    assert Prediction.from_answer("a", answer) == Prediction(
+        "a",
+        "Once [1].",
+        passages=(Retrieved("a.md", "Defaults are evaluated once."),),
+        citations=(Quoted("a.md", "evaluated once"),),
+    )

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Gives the tests the MLflow server that mlflow/Dockerfile has, in an environment of its own: it does
+# not take the Arrow that Promptly runs with. Never fails the build: without it those tests skip and
+# say so.
+
+cd "$(dirname "$0")/../.." || exit 0
+lock=mlflow/requirements.lock
+venv=.venv-mlflow
+[ $venv/.done -nt $lock ] && exit 0
+
+echo "Installing the MLflow server for the tests (a minute, once)."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { .venv/bin/python -m venv --clear $venv &&
+    $venv/bin/python -m pip install --quiet --no-input --no-compile --require-hashes --no-deps -r $lock; } >"$log" 2>&1; then
+    tail -n 5 "$log" >&2
+    echo "pip could not install it (its last lines are above): those tests will be skipped." >&2
+    exit 0
+fi
+touch $venv/.done
+exit 0
