@@ -78,7 +78,7 @@ def compare(a: Measured, b: Measured, *, seed: int, draws: int = DRAWS) -> Diffe
         n=int(both.sum()),
         difference=observed,
         interval=_middle(np.concatenate(resampled)),
-        p=float((as_far + 1) / (draws + 1)),
+        p=float((as_far + 1) / (draws + 1)) if np.isfinite(observed) else float("nan"),
         effect=float(single.mean() / spread) if spread > 0 else float("nan"),
     )
 

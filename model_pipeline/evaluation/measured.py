@@ -59,16 +59,21 @@ class Measured:
             alone = self.combine(self.statistics)
         return np.where(self.scored, alone, np.nan)
 
-    def only(self, chosen: NDArray[np.bool_]) -> Self:
-        """The examples `chosen` [n], as if there were no others."""
-        at = {int(old): new for new, old in enumerate(np.flatnonzero(chosen))}
-        kept = {at[index]: why for index, why in self.failures.items() if index in at}
+    def only(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        """The examples that a mask [n] or their places choose, in that order, and no others."""
+        places = np.arange(len(self.scored))[chosen]
+        at = {int(old): new for new, old in enumerate(places)}
         return replace(
             self,
-            statistics=self.statistics[chosen],
-            scored=self.scored[chosen],
-            failures=kept,
+            statistics=self.statistics[places],
+            scored=self.scored[places],
+            failures={at[old]: why for old, why in self.failures.items() if old in at},
         )
+
+    def masked(self, chosen: NDArray[np.bool_]) -> Self:
+        """As if only `chosen` [n] of the examples had been scored."""
+        statistics = np.where(chosen[:, None], self.statistics, 0.0)
+        return replace(self, statistics=statistics, scored=self.scored & chosen)
 
     def beside(self, other: Self) -> Self:
         """These examples and then those of `other`, which is the same metric: [2n], no failures."""

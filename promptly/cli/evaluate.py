@@ -2,16 +2,99 @@
 
 from __future__ import annotations
 
-import typer
+from pathlib import Path
+from typing import Annotated
 
-from promptly.cli.agree import agree
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from model_pipeline.errors import InvalidInput
+from promptly.cli.output import JsonFlag, out, print_json, safe
 
 app = typer.Typer(
     help="Score a release on a test set, and compare scorecards.", no_args_is_help=True
 )
-app.command()(agree)
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page to this file.")]
+MarkdownOption = Annotated[
+    Path | None, typer.Option("--markdown", help="Write Markdown to this file.")
+]
+BiasOption = Annotated[
+    float | None,
+    typer.Option(help="Mean rubric score of bias, 1 to 5, where the scorecard has none."),
+]
+COLOURS = {"better": "green", "worse": "red"}
 
 
-@app.callback()
-def evaluate() -> None:
-    """Score a release on a test set, and compare scorecards."""
+@app.command()
+def report(
+    scorecard: Annotated[Path, typer.Argument(help="A scorecard, as a JSON file.")],
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
+) -> None:
+    """Show a scorecard: as Markdown, or in the files you name."""
+    from model_pipeline.evaluation import report, scorecard_file
+
+    card = scorecard_file.read(scorecard)
+    if html is None and markdown is None:
+        typer.echo(report.markdown(card).encode())
+    _write(html, report.html(card) if html else "")
+    _write(markdown, report.markdown(card) if markdown else "")
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A scorecard, as a JSON file.")],
+    b: Annotated[Path, typer.Argument(help="Another over the same test set: is it better?")],
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
+    params: Annotated[
+        Path | None, typer.Option(help="Weights, in place of the shipped params.yaml.")
+    ] = None,
+    bias_a: BiasOption = None,
+    bias_b: BiasOption = None,
+    seed: Annotated[int, typer.Option(help="Of the resampling.", min=0)] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare two scorecards over the same test set, example by example."""
+    from model_pipeline.evaluation import comparison, comparison_report, scorecard_file, weights
+
+    found = comparison.compare(
+        scorecard_file.read(a),
+        scorecard_file.read(b),
+        weights.read(params),
+        seed=seed,
+        bias_a=bias_a,
+        bias_b=bias_b,
+    )
+    _write(html, comparison_report.html(found) if html else "")
+    _write(markdown, comparison_report.markdown(found) if markdown else "")
+    if as_json:
+        print_json(comparison_report.as_object(found))
+        return
+    right = [Column(name, justify="right") for name in ("A", "B", "B − A")]
+    table = Table("metric", *right, "95 % interval", "p (Holm)", "won/tied/lost", "")
+    for one in comparison_report.rows(found):
+        colour = COLOURS.get(one.direction, "dim")
+        table.add_row(
+            one.name,
+            one.a,
+            one.b,
+            one.difference,
+            one.between,
+            one.p_holm,
+            f"{one.wins}/{one.ties}/{one.losses}",
+            f"[{colour}]{one.direction}[/]",
+        )
+    out.print(table)
+    for verdict in comparison_report.verdicts(found):
+        out.print(f"[bold]{verdict.name}[/bold]: {escape(safe(verdict.sentence))}")
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}.") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +19,6 @@ from uuid import UUID, uuid4, uuid5
 import httpx
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
 
 from model_pipeline.domain import (
     Answer,
@@ -340,25 +338,3 @@ def promptly_api() -> Callable[..., AbstractContextManager[str]]:
 def ui() -> Callable[..., AbstractContextManager[str]]:
     """Serves the UI over the API at the given address."""
     return _page
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium on the PATH: `make unit` installs one where it can")
-    arguments = [
-        "--no-sandbox",
-        "--headless",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()

@@ -1,0 +1,48 @@
+"""The parts of a test set that figures are given for: whole sets hide where a release is weak.
+
+Slices are of the examples alone, never of what was answered, so that two releases have the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_pipeline.evaluation.examples import Example
+
+ANSWER, LENGTH = "answerability", "question length"  # tags of these names are not sliced by
+ANSWERABLE = {True: "answerable", False: "not answerable", None: "not known"}
+# Characters, since not every script puts spaces between words.
+LENGTHS = {50: "up to 50 characters", 100: "51 to 100", 200: "101 to 200"}
+LONGER = "over 200"
+UNTAGGED = "(none)"
+
+
+def slices(examples: Sequence[Example]) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    """(by what, value) to the examples [n] that are of it. A tag that some examples lack has a
+    slice for those as well; a partition with one part only is the whole set and left out."""
+    of = {tag: [e.tags.get(tag, UNTAGGED) for e in examples] for tag in _tags(examples)}
+    of[ANSWER] = [ANSWERABLE[example.answerable] for example in examples]
+    of[LENGTH] = [_length(example.question) for example in examples]
+    found = {}
+    for by, values in of.items():
+        parts = sorted(set(values), key=_order)
+        for value in parts if len(parts) > 1 else ():
+            found[by, value] = np.array([one == value for one in values])
+    return found
+
+
+def _tags(examples: Sequence[Example]) -> list[str]:
+    return sorted({tag for example in examples for tag in example.tags} - {ANSWER, LENGTH})
+
+
+def _length(question: str) -> str:
+    return next((name for most, name in LENGTHS.items() if len(question) <= most), LONGER)
+
+
+def _order(value: str) -> tuple[int, str]:
+    """Lengths from short to long, all else by name."""
+    known = [*LENGTHS.values(), LONGER]
+    return (known.index(value) if value in known else 0, value)
