@@ -153,6 +153,14 @@ class Settings(BaseSettings):
     def reports_dir(self) -> Path:
         return self.home / "reports"
 
+    @property
+    def test_sets_dir(self) -> Path:
+        return self.home / "testsets"
+
+    @property
+    def evaluations_dir(self) -> Path:
+        return self.home / "evaluations"
+
 
 def read_settings() -> Settings:
     """Settings of this process; ConfigurationError names the variable that is wrong."""

@@ -21,8 +21,9 @@ def restored(
     ratio of two sums."""
     if name in {f"bleu_{n}" for n in bleu.ORDERS}:
         found = bleu.measured(statistics, scored, {})[int(name[-1]) - 1]
-    elif name in ("latency_p50_ms", "latency_p95_ms"):
-        found = latency.quantile(int(name[9:11]), statistics, scored, {})
+    elif name in latency.QUANTILES:
+        q, alone = latency.QUANTILES[name], latency.alone
+        found = latency.Quantile(name, signature, statistics, scored, alone, best, worst, {}, q)
     else:
         combine = perplexity.FORMULAS.get(name, ratio)
         found = Measured(name, signature, statistics, scored, combine, best, worst)

@@ -1,5 +1,5 @@
 """The whole store in one file, and back: collections, documents, chunks with their vectors, answers
-and feedback.
+and feedback, test sets and scorecards.
 
 The file is a gzip'd stream: a line with its format, a line of JSON that tells what is in it, each
 table as PostgreSQL's own binary COPY in blocks with their length before them (0 ends a table), and
@@ -25,7 +25,7 @@ from model_pipeline.store.connect import connection_arguments, translate_errors
 from model_pipeline.store.embedders import note, stored_embedders
 from model_pipeline.store.rows import CHUNK_COLUMNS
 
-FORMAT = b"promptly-dump 3\n"
+FORMAT = b"promptly-dump 4\n"
 COLUMNS = {
     "collections": "collection_id, name, created_at, owner_id, visibility",
     "members": "collection_id, user_id, role, created_at",
@@ -38,6 +38,8 @@ COLUMNS = {
     "release_id, collection, timings_ms, feedback_times, created_at",
     "feedback": "feedback_id, answer_id, user_id, rating, comment, corrected_answer, harm, "
     "created_at, updated_at",
+    "test_sets": "name, version, hash, manifest, examples, created_at",
+    "scorecards": "scorecard_id, release_id, test_set_hash, hash, scorecard, created_at",
 }
 # Keys stay behind, with their memberships: one that was revoked since would open again.
 KEPT = {"members": "where user_id not in (select key_id from service_keys)"}
@@ -158,10 +160,10 @@ def _restore(conninfo: str, stream: _Hashed, head: dict[str, Any]) -> dict[str, 
     with _transaction(conninfo) as connection:
         # Whoever writes chunks reads this table's row first: all of them wait, or are waited for.
         connection.execute("lock table embedder, documents, collections in exclusive mode")
-        if _count(connection, "documents") or _count(connection, "answers"):
+        if any(_count(connection, table) for table in ("documents", "answers", "test_sets")):
             raise Conflict(
-                "The database holds documents or answers already, and nothing was restored: "
-                "restore into an empty one."
+                "The database holds documents, answers or test sets already, and nothing was "
+                "restored: restore into an empty one."
             )
         if len(stored_embedders(connection)) > 1:
             raise Conflict(

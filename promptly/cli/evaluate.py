@@ -10,11 +10,17 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from model_pipeline.errors import InvalidInput
+from promptly.cli import evaluate_run
+from promptly.cli.agree import agree
 from promptly.cli.output import JsonFlag, out, print_json, safe
 
 app = typer.Typer(
-    help="Score a release on a test set, and compare scorecards.", no_args_is_help=True
+    cls=evaluate_run.RunByDefault,
+    help="Score a release on a test set, and compare scorecards.",
+    no_args_is_help=True,
 )
+app.command()(evaluate_run.run)
+app.command()(agree)
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page to this file.")]
 MarkdownOption = Annotated[
     Path | None, typer.Option("--markdown", help="Write Markdown to this file.")

@@ -116,7 +116,7 @@ class TransformersWriter:
         spent: Spent = unheard,
     ) -> None:
         self._spent = spent
-        self._tokenizer, self._model = _load(model, adapter, cache_dir)
+        self._tokenizer, self._model = load(model, adapter, cache_dir)
         # One of its own to count with: a tokenizer fails where its settings change while another
         # thread uses it.
         self._counting: Any = deepcopy(self._tokenizer)
@@ -327,7 +327,7 @@ def _said(failed: Exception) -> str:
     return "The language model failed: ask again."
 
 
-def _load(model: Weights, adapter: Weights | None, cache_dir: Path | None) -> tuple[Any, Any]:
+def load(model: Weights, adapter: Weights | None, cache_dir: Path | None) -> tuple[Any, Any]:
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -24,7 +24,7 @@ from model_pipeline.store.rows import EmbeddedDocument
 
 TABLES = """
 collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics
-answers conversations feedback
+answers conversations feedback test_sets scorecards
 """
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 MakeDocument = Callable[..., EmbeddedDocument]
@@ -130,10 +130,18 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
             "insert into documents (collection_id, source, content) "
             "select collection_id, 'waiting', 'Not indexed yet.' from collections"
         )
+        connection.execute(
+            "insert into test_sets values ('small', 1, 'h', '{\"n\": 1}', '[{\"id\": \"1\"}]')"
+        )
+        connection.execute(
+            "insert into scorecards (release_id, test_set_hash, hash, scorecard) "
+            "values ('r', 'h', 'k', '{\"b\": 1.10,  \"a\": 2}')"
+        )
         jobs = connection.execute(ASKED).fetchall()
     assert len(jobs) == 3
     rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360,
-            "conversations": 2, "answers": 5, "feedback": 5}  # fmt: skip
+            "conversations": 2, "answers": 5, "feedback": 5, "test_sets": 1,
+            "scorecards": 1}  # fmt: skip
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)
