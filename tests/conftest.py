@@ -143,9 +143,9 @@ def supabase_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supaba
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A real browser."""
+    """A real browser; while it is there, its event loop keeps asyncio.run() from other tests."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
