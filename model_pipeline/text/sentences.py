@@ -127,6 +127,9 @@ def _kind(line: str, before: Kind | None) -> Kind | None:
         return "item"
     if line.count("|") >= 2:
         return "table"
-    if INDENTED.match(line) and (before == "code" or CODE_MARKS.search(line)):
+    # As in CommonMark, indented code does not interrupt a paragraph: "class method." may go on one.
+    if before == "code" and INDENTED.match(line):
+        return "code"
+    if before != "text" and INDENTED.match(line) and CODE_MARKS.search(line):
         return "code"
     return "text"

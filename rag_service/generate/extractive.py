@@ -50,6 +50,13 @@ DANGLING = re.compile(
     r"in this case|as a result|again|both|if so)\b",
     re.IGNORECASE,
 )
+# A remark of what a version brought, as Sphinx writes it, answers no question but one of versions.
+REMARK = re.compile(
+    r"(?:changed|added|new|deprecated|removed) (?:in|since) version\b", re.IGNORECASE
+)
+ASKS_OF_VERSIONS = re.compile(
+    r"\b(?:versions?|since|new|chang|add(?:ed|ition)|deprecat|remov|release)", re.IGNORECASE
+)
 ASKS_FOR_CODE = re.compile(
     r"\b(code|example|syntax|snippet|command|script|grammar|sample|curl)\b", re.IGNORECASE
 )
@@ -118,11 +125,13 @@ class Extractive:
         """None where no sentence can be shown; `parts` are the sentences of each passage."""
         code = ASKS_FOR_CODE.search(question) is not None
         kinds = ("text", "item", "code") if code else ("text", "item")
+        versions = ASKS_OF_VERSIONS.search(question) is not None
         places = [
             (rank, index)
             for rank, pieces in enumerate(parts)
             for index, piece in enumerate(pieces)
             if piece.kind in kinds
+            and (versions or not REMARK.match(passages[rank].content, piece.start))
         ]
         of = np.array([rank for rank, _ in places], dtype=np.intp)
         held = coverage(

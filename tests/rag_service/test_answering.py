@@ -121,6 +121,20 @@ def test_a_list_comes_with_its_lead_in(
     assert "[3]" not in answer
 
 
+def test_a_remark_of_a_version_answers_only_what_asks_for_it(
+    embedder: OnnxEmbedder, executor: ThreadPoolExecutor
+) -> None:
+    content = (
+        "Changed in version 2.4: The shop statement may be used for wholesale, too.\n\n"
+        "The shop statement is used for opening a shop in the morning."
+    )
+    asked = answerer(embedder, executor, [passage(content)])
+    answer = asyncio.run(asked.answer("What is the shop statement used for?")).answer
+    assert answer.startswith("The shop statement is used for opening") and "2.4" not in answer
+    changed = asyncio.run(asked.answer("What changed in the shop statement?")).answer
+    assert "Changed in version 2.4" in changed
+
+
 def test_what_the_documents_do_not_say_is_declined(
     embedder: OnnxEmbedder, executor: ThreadPoolExecutor
 ) -> None:
@@ -271,6 +285,18 @@ def test_hard_wrapped_lines_are_one_sentence_and_abbreviations_end_none() -> Non
         ("Use a mapping,\ne.g. a dict, for\nversion 3.11.", "text"),
         ("Then stop.", "text"),
         ("x = f(1)", "code"),
+    ]
+
+
+def test_an_indented_paragraph_is_not_broken_by_a_line_that_looks_like_code() -> None:
+    content = (
+        "   Defined here, it is automatically a\n   class method. It returns x.\n\n   class A:\n"
+    )
+    found = [(content[s.start : s.end], s.kind) for s in sentences(content)]
+    assert found == [
+        ("Defined here, it is automatically a\n   class method.", "text"),
+        ("It returns x.", "text"),
+        ("class A:", "code"),
     ]
 
 
