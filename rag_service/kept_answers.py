@@ -106,9 +106,6 @@ class KeptAnswers:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def has(self, key: Key) -> bool:
-        return key in self._groups
-
     def has_same(self, key: Key, question: str) -> bool:
         return (key, question) in self._kept
 
