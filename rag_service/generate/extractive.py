@@ -54,6 +54,10 @@ DANGLING = re.compile(
 REMARK = re.compile(
     r"(?:changed|added|new|deprecated|removed) (?:in|since) version\b", re.IGNORECASE
 )
+# What stands under it tells where else to read.
+SEE_ALSO = re.compile(
+    r"^[ \t#*]*see also\W*?\n(?:[ \t]*\n|[ \t]+\S.*\n?|[-*+] .*\n?)*", re.IGNORECASE | re.MULTILINE
+)
 ASKS_OF_VERSIONS = re.compile(
     r"\b(?:versions?|since|new|chang|add(?:ed|ition)|deprecat|remov|release)", re.IGNORECASE
 )
@@ -126,12 +130,14 @@ class Extractive:
         code = ASKS_FOR_CODE.search(question) is not None
         kinds = ("text", "item", "code") if code else ("text", "item")
         versions = ASKS_OF_VERSIONS.search(question) is not None
+        elsewhere = [[one.span() for one in SEE_ALSO.finditer(each.content)] for each in passages]
         places = [
             (rank, index)
             for rank, pieces in enumerate(parts)
             for index, piece in enumerate(pieces)
             if piece.kind in kinds
             and (versions or not REMARK.match(passages[rank].content, piece.start))
+            and not any(start <= piece.start < end for start, end in elsewhere[rank])
         ]
         of = np.array([rank for rank, _ in places], dtype=np.intp)
         held = coverage(

@@ -135,6 +135,22 @@ def test_a_remark_of_a_version_answers_only_what_asks_for_it(
     assert "Changed in version 2.4" in changed
 
 
+def test_where_else_to_read_is_no_answer(
+    embedder: OnnxEmbedder, executor: ThreadPoolExecutor
+) -> None:
+    content = (
+        "The shop statement is used for opening a shop in the morning.\n\n"
+        "See also:\n\n"
+        "  **PEP 1** - The shop statement\n     What the shop statement is used for, in full.\n\n"
+        "  **PEP 2** - The statement\n     The shop statement is used for more. See **PEP 3**.\n\n"
+        "In the evening, too, the shop statement is used.\n"
+    )
+    asked = answerer(embedder, executor, [passage(content)])
+    answer = asyncio.run(asked.answer("What is the shop statement used for?")).answer
+    assert answer.startswith("The shop statement is used for opening") and "evening" in answer
+    assert "PEP" not in answer and "for more" not in answer
+
+
 def test_what_the_documents_do_not_say_is_declined(
     embedder: OnnxEmbedder, executor: ThreadPoolExecutor
 ) -> None:
