@@ -4,9 +4,9 @@ checked against them."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,6 +105,17 @@ async def check(settings: Settings) -> str:
         return await writer.check() if isinstance(writer, OpenAIWriter) else writer.name
     finally:
         await writer.close()
+
+
+@contextmanager
+def naming(setting: str, key: str = "PROMPTLY_OPENAI_API_KEY") -> Iterator[None]:
+    """What is said in here of the generator's setting and its key is said of these."""
+    try:
+        yield
+    except (ConfigurationError, ModelUnavailable) as error:
+        said = error.message.replace("PROMPTLY_GENERATOR", setting)
+        error.message = said.replace("PROMPTLY_OPENAI_API_KEY", key)
+        raise
 
 
 def options(settings: Settings, spent: Spent = unheard) -> WriterOptions:

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     """Or transformers:<repository>@<commit>, transformers:<folder>, openai:<base url>#<model>."""
     openai_api_key: SecretStr | None = None
     """Of the endpoint that the generator names, where it wants one."""
+    judge: str | None = None
+    """A language model that grades answers in evaluations, written as the generator's is."""
+    judge_api_key: SecretStr | None = None
+    """Of the endpoint that the judge names: the generator's key is not sent to another."""
     condense: Literal["rule", "model"] = "rule"
     """What puts a follow-up in full: a rule over words, or before it the generator's model."""
     unsupported: Literal["flag", "drop"] = "flag"

@@ -12,11 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from model_pipeline.errors import ModelUnavailable
 from model_pipeline.evaluation.examples import Example
 from model_pipeline.evaluation.questions import Asked, questions
 from model_pipeline.evaluation.rows import id_of
 from model_pipeline.text.words import shown
 
+FAILURES = 3  # of a model in a row, each after attempts of its own
 MOST_ANSWERS = 2  # sentences of a question; one that more answer is too wide
 ABSENT = 2  # the fewest words of an unanswerable question that the corpus lacks
 
@@ -39,7 +41,8 @@ class Candidate:
 
 
 AskModel = Callable[[Source], Awaitable[Asked | None]]
-"""A model's question of a passage, checked; None where it made none that stands."""
+"""A model's question of a passage, checked; None where it made none that stands. Raises
+ModelUnavailable."""
 
 
 def by_rules(passages: Iterable[Source]) -> list[Candidate]:
@@ -57,10 +60,21 @@ async def by_model(
     seed: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Candidate]:
-    """Of passages in turn over the documents, until there are `n` questions or no more passages."""
+    """Of passages in turn over the documents, until there are `n` questions or no more passages. A
+    passage for which the model fails is left out; raises ModelUnavailable where it fails for
+    FAILURES of them in a row."""
     found: list[tuple[Source, Asked]] = []
-    for passage in _in_turn(passages, lambda one: one.source, seed):
-        if (asked := await ask(passage)) is not None:
+    failures = 0
+    for passage in _in_turn(passages, lambda one: one.source, seed) if n else ():
+        try:
+            asked = await ask(passage)
+            failures = 0
+        except ModelUnavailable:
+            failures += 1
+            if failures == FAILURES:
+                raise
+            continue
+        if asked is not None:
             found.append((passage, asked))
             progress(len(found))
             if len(found) == n:

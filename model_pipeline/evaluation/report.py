@@ -199,8 +199,16 @@ def _histogram(card: Scorecard, measured: Measured) -> tuple[str, Markup]:
     return name, charts.histogram(measured.each(), SHARE, figure.value, says=says)
 
 
+def _answered(card: Scorecard) -> list[bool]:
+    """Failures have a list of their own, and declining its figures."""
+    return [row.failure is None and not row.declined for row in card.rows]
+
+
 def _ordering(card: Scorecard) -> Measured | None:
-    by_name = {one.name: one for one in card.measured if of_share(one) and one.scored.any()}
+    """The metric that says which answers are good; it has to have a value for some of them."""
+    answered = np.array(_answered(card))
+    shares = [one for one in card.measured if of_share(one)]
+    by_name = {one.name: one for one in shares if (one.scored & answered).any()}
     preferred = [by_name[name] for name in PREFERRED if name in by_name]
     telling = [one for one in by_name.values() if _has_spread(one)]
     return next(iter([*preferred, *telling, *by_name.values()]), None)
@@ -209,9 +217,7 @@ def _ordering(card: Scorecard) -> Measured | None:
 def _extremes(card: Scorecard, by: Measured | None) -> tuple[list[Shown], list[Shown]]:
     if by is None:
         return [], []
-    """Of what was answered: failures have a list of their own, and declining its figures."""
-    answered = [row.failure is None and not row.declined for row in card.rows]
-    each = np.where(answered, by.each(), np.nan)
+    each = np.where(_answered(card), by.each(), np.nan)
     order = [int(place) for place in np.argsort(each, kind="stable") if np.isfinite(each[place])]
     half = (len(order) + 1) // 2
     worst, best = order[:half][:EXTREMES], order[half:][::-1][:EXTREMES]

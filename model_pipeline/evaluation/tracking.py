@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -28,6 +30,7 @@ NOT_MEASURED = "not_measured"
 TEST_SET_FILE = "test_set.jsonl"
 DIGEST = 36  # characters of a data set's digest that MLflow keeps
 AT_ONCE = {"params": 100, "tags": 100, "metrics": 1000}  # of one request to MLflow
+AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception ")
 # What the library reads in the environment, unless somebody has set it there: nothing is told to
 # MLflow's makers, nothing printed between results, and a server that is away is told within a
 # minute (by default 120 s and seven times, with minutes in between).
@@ -78,8 +81,15 @@ class MlflowTracker:
 
     def __init__(self, uri: str, experiment: str) -> None:
         from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
 
-        self._client: Any = MlflowClient(tracking_uri=uri)
+        try:
+            self._client: Any = MlflowClient(tracking_uri=uri)
+        except MlflowException as error:
+            raise ConfigurationError(
+                f"MLFLOW_TRACKING_URI is no address of a server, such as http://127.0.0.1:5000: "
+                f"{_first_line(error)}"
+            ) from error
         self._experiment = experiment
         self._uri = uri
 
@@ -90,10 +100,9 @@ class MlflowTracker:
         try:
             return self._keep(evaluated)
         except (MlflowException, RequestException) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             told = (
                 f"The tracking server {self._uri} did not take the evaluation, which can be kept "
-                f"by running the same again: {reason}"
+                f"by running the same again: {_first_line(error)}"
             )
             password = urlsplit(self._uri).netloc.rpartition("@")[0]
             raise Unavailable(told.replace(f"{password}@", "") if password else told) from error
@@ -153,7 +162,8 @@ class MlflowTracker:
 
 
 def open_tracker(uri: str | None, *, experiment: str = "promptly") -> Tracker:
-    """Keeps nothing where `uri` is None. Raises ConfigurationError where mlflow is missing."""
+    """Keeps nothing where `uri` is None. Raises ConfigurationError where mlflow is missing, or does
+    not take `uri` for a server's."""
     if uri is None:
         return NoTracker()
     if not any(_installed(package) for package in PACKAGES):
@@ -163,7 +173,13 @@ def open_tracker(uri: str | None, *, experiment: str = "promptly") -> Tracker:
         )
     for name, value in MANNERS.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells of each attempt
     return MlflowTracker(uri, experiment)
+
+
+def _first_line(error: Exception) -> str:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "it cannot be reached." if AWAY.match(said) else said[:300]
 
 
 def _twice(call: Callable[[], T]) -> T:

@@ -19,7 +19,7 @@ LABELS = {
     "latency_p95_ms": "Latency, 95th percentile",
 }
 GROUPS = {
-    "Judged": r"relevance|coverage|faithfulness",
+    "Judged": r"(judged_)?(relevance|coverage|faithfulness)",
     "Against the references": r"bleu_.*|rouge_.*|length_ratio",
     "Citations": r"citation_.*|quote_.*",
     "Declining": r"declining_.*",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,9 @@ from rich.table import Column, Table
 
 from model_pipeline.embedding.factory import DEFAULT
 from promptly import bootstrap
-from promptly.cli.output import JsonFlag, out, print_json, safe
+from promptly.cli.judge import JudgeOption, open_judge
+from promptly.cli.output import JsonFlag, log_errors_alone, out, print_json, safe
+from promptly.cli.progress import bar
 from promptly.settings import read_settings
 
 
@@ -26,6 +29,8 @@ def agree(
         float | None,
         typer.Option(help="A rating of this or more is good; else the middle of the scale."),
     ] = None,
+    judge: JudgeOption = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a grade may take.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the resampling.", min=0)] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -34,12 +39,18 @@ def agree(
 
     from model_pipeline.evaluation.agreement import MIN_ROWS, Agreed, agreement
     from model_pipeline.evaluation.ratings import read_ratings, scored
+    from promptly.measuring import graded
 
     rows = read_ratings(ratings)
     settings = read_settings()
-    found = scored(
-        [row.pair for row in rows], bootstrap.embedder(settings, settings.embedder or DEFAULT)
-    )
+    log_errors_alone()
+    pairs = [row.pair for row in rows]
+    grading = open_judge(settings, judge, timeout)
+    found = scored(pairs, bootstrap.embedder(settings, settings.embedder or DEFAULT))
+    if grading is not None:
+        with bar(hidden=as_json) as tell:
+            grades = graded(grading, settings, progress=partial(tell, "judge"))(pairs)
+        found |= {one.name: one.each() for one in grades}
     lengths = np.array([len(row.pair.prediction.answer.split()) for row in rows])
     printed: dict[str, dict[str, object]] = {}
     for name in dict.fromkeys(key for row in rows for key in row.ratings):

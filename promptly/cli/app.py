@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+import structlog
 import typer
 
 from model_pipeline.errors import PromptlyError, Unavailable
@@ -56,12 +57,13 @@ app.add_typer(testset.app, name="testset")
 app.command("worker")(worker.worker)
 app.add_typer(keys.app, name="keys")
 app.add_typer(reembed.app, name="reembed")
-app.add_typer(evaluate.app, name="evaluate")
 app.command("doctor")(doctor.doctor)
 app.command("api")(api.api)
 
 
 def main() -> None:
+    # What is printed is the result, for scripts too.
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     try:
         app()
     except PromptlyError as error:

@@ -6,35 +6,35 @@ import asyncio
 import hashlib
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from typer.core import TyperGroup
 
-from model_pipeline.errors import Conflict, InvalidInput, NotFound
+from model_pipeline.errors import InvalidInput
 from model_pipeline.evaluation import run as running
 from model_pipeline.evaluation.examples import Prediction, TestSet
 from model_pipeline.evaluation.predictions import prediction_log, read_predictions
 from model_pipeline.evaluation.rows import read_examples
 from promptly import bootstrap
+from promptly.cli.bad_input import bad_input_tells
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import CollectionOption, JsonFlag, err, out, print_json, safe, say_error
+from promptly.cli.judge import JudgeOption, open_judge
+from promptly.cli.output import CollectionOption, JsonFlag, log_errors_alone, out, print_json, safe
+from promptly.cli.progress import bar
 from promptly.evaluating import Evaluating, active_release, evaluating
 from promptly.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from model_pipeline.evaluation.scorecard import Scorecard
-    from promptly.measuring import Tell
+    from model_pipeline.evaluation.tracking import Tracker
+    from promptly.judging import Judge
 
 EXIT_FAILURES = 1
-EXIT_BAD_INPUT = 2
 SHOWN = 20
 
 
@@ -65,12 +65,14 @@ def run(
         Path | None, typer.Option("--out", help="Where to write; by default under PROMPTLY_HOME.")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Ask anew what an earlier run has answered.")
+        bool, typer.Option("--fresh", help="Ask anew what an earlier run has answered or graded.")
     ] = False,
     at_once: Annotated[
         int, typer.Option(min=1, max=256, help="Questions under way at a time.")
     ] = 1,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that an answer may take.")] = 60,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that an answer, or a grade, may take.")
+    ] = 60,
     max_failures: Annotated[
         int, typer.Option(min=0, help="Examples that may fail before the exit status is 1.")
     ] = 0,
@@ -78,32 +80,40 @@ def run(
         str | None,
         typer.Option(help="Perplexity too, by this model: a folder, or <repository>@<commit>."),
     ] = None,
+    judge: JudgeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Answer a test set by the release that is set, and score the answers.
 
     Stopped or killed, the same command goes on. Exit status: 0 scored, 1 scored with more failures
-    than --max-failures, 2 bad input.
+    than --max-failures, 2 bad input or a wrong setting, 4 a service does not answer.
     """
-    settings = read_settings()
     be_interruptible()
-    with _bad_input_tells(), evaluating(settings) as opened:
-        examples = _test_set(opened, test_set)
-        if predictions:
-            answered = _made_elsewhere(settings, examples, predictions, release, folder)
-        else:
-            asking = _Asking(collection, k, folder, fresh, at_once, timeout, hidden=as_json)
-            answered = asyncio.run(_ask(settings, opened, examples, asking))
-        card = _scored(settings, opened, examples, answered, seed, perplexity_model, as_json)
-        files = _write(card, answered.folder)
-        opened.records.keep_scorecard(
-            card.release_id, card.test_set_hash, files["scorecard"].read_text("ascii")
-        )
-        _track(settings, examples, card, files)
+    log_errors_alone()
+    with bad_input_tells():
+        settings = read_settings()
+        with evaluating(settings) as opened:
+            examples = _test_set(opened, test_set)
+            measuring = _Measuring(
+                seed, perplexity_model, open_judge(settings, judge, timeout), fresh
+            )
+            measuring.require()
+            tracker = _tracker(settings)
+            if predictions:
+                answered = _made_elsewhere(settings, examples, predictions, release, folder)
+            else:
+                asking = _Asking(collection, k, folder, fresh, at_once, timeout, hidden=as_json)
+                answered = asyncio.run(_ask(settings, opened, examples, asking))
+            card = _scored(settings, opened, examples, answered, measuring, hidden=as_json)
+            files = _write(card, answered.folder)
+            opened.records.keep_scorecard(
+                card.release_id, card.test_set_hash, files["scorecard"].read_text("ascii")
+            )
     from model_pipeline.evaluation.failed import failures
 
     failed = failures(card)
     (_tell_json if as_json else _tell)(card, files, failed)
+    _track(tracker, examples, card, files)
     if len({one for ids in failed.values() for one in ids}) > max_failures:
         raise typer.Exit(EXIT_FAILURES)
 
@@ -120,6 +130,23 @@ class _Asking:
 
 
 @dataclass(frozen=True, slots=True)
+class _Measuring:
+    """By what, beside the metrics that need no model."""
+
+    seed: int
+    perplexity_model: str | None
+    judge: Judge | None
+    fresh: bool
+
+    def require(self) -> None:
+        """What is wrong is told before anything is asked. Raises ConfigurationError."""
+        if self.perplexity_model:
+            from promptly.measuring import require_weights
+
+            require_weights(self.perplexity_model)
+
+
+@dataclass(frozen=True, slots=True)
 class _Answered:
     """Whose answers these are, by what settings, since when, and where they lie."""
 
@@ -128,15 +155,6 @@ class _Answered:
     params: dict[str, str | int | float | bool | None]
     made_at: str | None
     folder: Path
-
-
-@contextmanager
-def _bad_input_tells() -> Iterator[None]:
-    try:
-        yield
-    except (InvalidInput, NotFound, Conflict) as error:
-        say_error(error.message)
-        raise typer.Exit(EXIT_BAD_INPUT) from error
 
 
 def _test_set(opened: Evaluating, name: str) -> TestSet:
@@ -177,7 +195,7 @@ async def _ask(
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with (
             prediction_log(path, head, started_at=now) as log,
-            _bar(hidden=asking.hidden) as tell,
+            bar(hidden=asking.hidden) as tell,
         ):
             found = await running.predict(
                 test_set, release.answer, log, at_once=asking.at_once, timeout_s=asking.timeout_s,
@@ -197,8 +215,8 @@ def _scored(
     opened: Evaluating,
     test_set: TestSet,
     answered: _Answered,
-    seed: int,
-    model: str | None,
+    by: _Measuring,
+    *,
     hidden: bool,
 ) -> Scorecard:
     from model_pipeline.evaluation.scorecard import score  # these take time to import
@@ -206,10 +224,13 @@ def _scored(
 
     pairs = running.pairs(test_set, answered.predictions)
     embedder = bootstrap.in_use(settings, opened.store).current
-    with _bar(hidden=hidden) as tell:
-        measured = measure(pairs, settings, embedder, model=model, tell=tell)
+    with bar(hidden=hidden) as tell:
+        measured = measure(
+            pairs, settings, embedder, model=by.perplexity_model, judge=by.judge, fresh=by.fresh,
+            tell=tell,
+        )  # fmt: skip
     return score(
-        test_set, pairs, measured, release_id=answered.release_id, seed=seed,
+        test_set, pairs, measured, release_id=answered.release_id, seed=by.seed,
         params=answered.params, made_at=answered.made_at,
     )  # fmt: skip
 
@@ -231,32 +252,18 @@ def _write(card: Scorecard, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _track(settings: Settings, test_set: TestSet, card: Scorecard, files: dict[str, Path]) -> None:
-    from model_pipeline.evaluation.tracking import Evaluated, open_tracker
+def _tracker(settings: Settings) -> Tracker:
+    from model_pipeline.evaluation.tracking import open_tracker
+
+    return open_tracker(settings.tracking_uri)
+
+
+def _track(tracker: Tracker, test_set: TestSet, card: Scorecard, files: dict[str, Path]) -> None:
+    from model_pipeline.evaluation.tracking import Evaluated
 
     metrics = {name: figure.value for name, figure in card.figures.items()}
-    open_tracker(settings.tracking_uri).keep(
-        Evaluated(card.release_id, test_set, metrics, card.params, tuple(files.values()))
-    )
-
-
-@contextmanager
-def _bar(*, hidden: bool) -> Iterator[Tell]:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=hidden or not err.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(what: str, done: int, of: int) -> None:
-            bar.update(task, description=what, completed=done, total=of)
-
-        yield tell
+    params = {**card.params, "seed": card.seed, "draws": card.draws}
+    tracker.keep(Evaluated(card.release_id, test_set, metrics, params, tuple(files.values())))
 
 
 def _tell(card: Scorecard, files: dict[str, Path], failed: dict[str, list[str]]) -> None:

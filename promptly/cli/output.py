@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from logging import ERROR
 from typing import Annotated, Any
 from uuid import UUID
 
+import structlog
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -22,6 +24,11 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")
 CollectionOption = Annotated[
     str | None, typer.Option("--collection", "-c", help="Only this collection.")
 ]
+
+
+def log_errors_alone() -> None:
+    """Where each failure is told by its name and counted, lines about them are in the way."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(ERROR))
 
 
 def say_error(message: str) -> None:

@@ -20,6 +20,7 @@ from promptly.cli.interrupt import be_interruptible
 from promptly.cli.output import CollectionOption, JsonFlag, err, out, print_json, safe
 from promptly.evaluating import Evaluating, evaluating, model_questions
 from promptly.settings import Settings, read_settings
+from rag_service.generate.factory import model_name
 
 app = typer.Typer(
     help="Test sets: frozen questions and what is known of them.", no_args_is_help=True
@@ -217,8 +218,9 @@ def _of_documents(
     if by == "rules":
         candidates = generated.by_rules(passages)
     else:
-        candidates, made["prompt"] = _by_model(settings, opened, collection, passages, n, seed)
-        made["model"] = settings.generator
+        wanted = n - len(lacking)
+        candidates, made["prompt"] = _by_model(settings, opened, collection, passages, wanted, seed)
+        made["model"] = model_name(settings.generator)
     found = generated.chosen(candidates, n=n - len(lacking), seed=seed)
     known = {one.question.casefold() for one in candidates}
     lacking = [one for one in lacking if one.question.casefold() not in known]
@@ -250,6 +252,11 @@ def _nothing(made: Mapping[str, Any]) -> str:
         left_out = made["left_out_as_personal"]
         why = f" ({left_out} were left out for what looks personal in them)" if left_out else ""
         return f"No answer was liked or corrected yet{why}: --unrated takes what was only asked."
+    if made["by"] == "model":
+        return (
+            f"Not one question of the model about the documents in {made['from']!r} stands: its "
+            "answer must be in the passage to the letter, and a search must find it."
+        )
     return (
         f"Not one question could be made of the documents in {made['from']!r}: are there any, in "
         "English? --by model words questions in other languages."

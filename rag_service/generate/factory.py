@@ -62,3 +62,14 @@ def open_writer(spec: str, options: WriterOptions) -> TransformersWriter | OpenA
         f"There is no generator {spec!r}: set PROMPTLY_GENERATOR to {EXTRACTIVE}, "
         f"{TRANSFORMERS}<repository>@<commit> or {OPENAI}<base url>#<model>."
     )
+
+
+def model_name(spec: str) -> str:
+    """The name of what `open_writer` makes of it, without loading it. Raises ConfigurationError."""
+    if spec.startswith(OPENAI):
+        from rag_service.generate.openai_writer import endpoint_name, parse_endpoint
+
+        return endpoint_name(*parse_endpoint(spec.removeprefix(OPENAI)))
+    from rag_service.generate.transformers_writer import parse_weights, weights_name
+
+    return weights_name(*parse_weights(spec.removeprefix(TRANSFORMERS)))

@@ -50,6 +50,10 @@ def parse_endpoint(spec: str) -> tuple[str, str]:
     return base, model
 
 
+def endpoint_name(base_url: str, model: str) -> str:
+    return f"openai:{model}@{urlsplit(base_url).netloc}"
+
+
 class OpenAIWriter:
     """`timeout_s`: to the first text of one attempt, and between one piece and the next."""
 
@@ -88,7 +92,7 @@ class OpenAIWriter:
         self._timeout_s = timeout_s
         self._spent = spent
         self._asks_usage = True
-        self.name = f"openai:{model}@{urlsplit(base_url).netloc}"
+        self.name = endpoint_name(base_url, model)
         self.context_tokens = context_tokens
         self.max_new_tokens = max_new_tokens
 

@@ -58,6 +58,10 @@ def parse_weights(spec: str) -> tuple[Weights, Weights | None]:
     return _weights(model), _weights(adapter) if plus else None
 
 
+def weights_name(model: Weights, adapter: Weights | None = None) -> str:
+    return "+".join(one.name for one in (model, adapter) if one)
+
+
 def _weights(spec: str) -> Weights:
     folder = Path(spec).expanduser()
     if spec and folder.is_dir():
@@ -120,7 +124,7 @@ class TransformersWriter:
         # One of its own to count with: a tokenizer fails where its settings change while another
         # thread uses it.
         self._counting: Any = deepcopy(self._tokenizer)
-        self.name = "+".join(one.name for one in (model, adapter) if one)
+        self.name = weights_name(model, adapter)
         self.max_new_tokens = max_new_tokens
         self.special_tokens = _special_tokens(self._tokenizer)
         self.context_tokens = _context(self._model.config, self._tokenizer)

@@ -133,6 +133,9 @@ def test_the_doctor_and_ask_know_the_generator(home: Path, stored: str, endpoint
     told = cli(home, stored, "ask", QUESTION, COLUMNS="200", **right)
     assert told.returncode == 0, told.stderr
     assert "These are the documents' own sentences." in told.stdout
+    away = {"PROMPTLY_GENERATOR": "openai:http://127.0.0.1:9/v1#m"}
+    told = cli(home, stored, "ask", QUESTION, "--json", **away)
+    assert json.loads(told.stdout)["fallback"]  # and no line of the log among it
     refused = cli(home, stored, "ask", QUESTION, PROMPTLY_GENERATOR="openai:nowhere")
     assert refused.returncode == 1
     assert refused.stderr.startswith("Error: PROMPTLY_GENERATOR is 'openai:nowhere'")

@@ -7,7 +7,9 @@ from collections import Counter
 
 import pytest
 
+from model_pipeline.errors import ModelUnavailable
 from model_pipeline.evaluation.generated import (
+    FAILURES,
     Candidate,
     Source,
     answerable,
@@ -95,3 +97,26 @@ def test_a_model_is_asked_document_by_document_until_there_are_enough() -> None:
 def test_no_more_than_asked_for(n: int) -> None:
     candidates = [Candidate(f"{i}?", "time", {f"{i % 5}.md": "x"}) for i in range(20)]
     assert len(chosen(candidates, n=n, seed=0)) == n
+
+
+def test_a_passage_that_the_model_fails_for_is_left_out_and_a_model_that_is_gone_is_told() -> None:
+    asked: list[Source] = []
+    corpus = passages("a.md", *THINGS)
+
+    async def every_third(passage: Source) -> Asked | None:
+        asked.append(passage)
+        if len(asked) % 3:
+            raise ModelUnavailable("It is gone.")
+        return Asked(f"What of {passage.content}?", passage.content, "model")
+
+    assert len(asyncio.run(by_model(corpus, every_third, n=4, seed=0))) == 2
+    assert len(asked) == len(corpus)
+    asked.clear()
+
+    async def gone(passage: Source) -> Asked | None:
+        asked.append(passage)
+        raise ModelUnavailable("It is gone.")
+
+    with pytest.raises(ModelUnavailable):
+        asyncio.run(by_model(corpus, gone, n=4, seed=0))
+    assert len(asked) == FAILURES

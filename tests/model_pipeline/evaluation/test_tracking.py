@@ -19,7 +19,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from model_pipeline.errors import Unavailable
+from model_pipeline.errors import ConfigurationError, Unavailable
 from model_pipeline.evaluation.examples import Example, TestSet
 from model_pipeline.evaluation.tracking import Evaluated, NoTracker, open_tracker
 from tests.servers.mlflow_server import PROGRAMS, PROJECT, mlflow_server
@@ -175,7 +175,15 @@ def test_a_server_that_is_away_is_told_soon_and_without_its_password(
     with pytest.raises(Unavailable, match=r"server http://127\.0\.0\.1") as raised:
         open_tracker(address).keep(evaluated)
     assert "secret" not in raised.value.message
+    assert raised.value.message.endswith("by running the same again: it cannot be reached.")
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize("uri", ["nonsense://x", "runs"])
+def test_what_is_no_server_is_told_at_once(uri: str) -> None:
+    with pytest.raises(ConfigurationError, match="no address of a server") as raised:
+        open_tracker(uri)
+    assert "\n" not in raised.value.message
 
 
 def test_without_a_server_nothing_is_kept(evaluated: Evaluated) -> None:
