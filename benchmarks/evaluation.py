@@ -128,7 +128,11 @@ def main() -> None:
         f"one process {wall['one'] / ROUNDS:.1f} s: {wall['loop'] / wall['one']:.1f} times faster, "
         f"by the CPU's time {cpu['loop'] / cpu['one']:.1f}"
     )
-    print(f"two processes {wall['two'] / ROUNDS:.1f} s: {wall['loop'] / wall['two']:.1f} times")
+    print(
+        f"two processes {wall['two'] / ROUNDS:.1f} s: "
+        f"{wall['loop'] / wall['two']:.1f} times faster, "
+        f"{wall['one'] / wall['two']:.2f} times as fast as one"
+    )
 
 
 if __name__ == "__main__":

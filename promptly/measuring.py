@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from model_pipeline.domain import Embedder
+from model_pipeline.embedding.factory import DEFAULT
 from model_pipeline.evaluation.citations import citations
 from model_pipeline.evaluation.declining import declining
 from model_pipeline.evaluation.examples import Pair
@@ -18,6 +19,7 @@ from model_pipeline.evaluation.measured import Measured, Metric
 from model_pipeline.evaluation.perplexity import perplexity
 from model_pipeline.evaluation.ranking import ranking
 from model_pipeline.evaluation.text_metrics import text_metrics
+from model_pipeline.evaluation.vectors import KeptVectors
 from promptly.generators import naming
 from promptly.judging import Judge
 from promptly.settings import Settings
@@ -43,14 +45,22 @@ def measure(
 ) -> list[Measured]:
     """By every metric; perplexity and a judge's grades where their models are named, grades anew
     where `fresh`. Raises ConfigurationError."""
+    processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    vectors = KeptVectors(
+        embedder,
+        cache=settings.cache_dir / "vectors.sqlite",
+        alone=embedder.spec == DEFAULT,
+        threads=processes,
+        progress=partial(tell, "meaning"),
+    )
     metrics: dict[str, Metric] = {
         "text": partial(
             text_metrics,
-            processes=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+            processes=processes,
             cache=settings.cache_dir / "text-metrics.sqlite",
             progress=partial(tell, "text"),
         ),
-        "meaning": meaning(embedder),
+        "meaning": meaning(vectors),
         "ranking": ranking,
         "citations": citations,
         "declining": declining,

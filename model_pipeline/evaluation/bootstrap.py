@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_pipeline.evaluation.measured import Figures, Measured
+from model_pipeline.evaluation.together import Exchanged, Together
 
 DRAWS = 2_000
 LEVEL = 0.95
-BLOCK = 4_000_000  # numbers of one block of weights: 32 MB
+BLOCK = 2_000_000  # numbers of one block of weights: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +50,45 @@ def intervals(measured: Sequence[Measured], *, seed: int, draws: int = DRAWS) ->
     """Of several metrics over the same examples: those that scored the same ones share their draws,
     so that drawing, which costs most, is done once."""
     found: dict[int, Interval] = {}
-    alike: dict[bytes, list[int]] = {}
-    for index, one in enumerate(measured):
-        alike.setdefault(one.scored.tobytes(), []).append(index)
-    for group in alike.values():
-        drawn: list[list[Figures]] = [[] for _ in group]
-        for weights in _resamples(measured[group[0]].scored, draws, seed):
-            for figures, index in zip(drawn, group, strict=True):
-                figures.append(measured[index].figures(weights))
-        for figures, index in zip(drawn, group, strict=True):
+    for group in _alike([one.scored for one in measured]):
+        some = Together([measured[index] for index in group])
+        drawn = [some.figures(w) for w in _resamples(measured[group[0]].scored, draws, seed)]
+        for index, figures in zip(group, zip(*drawn, strict=True), strict=True):
             found[index] = _middle(np.concatenate(figures))
     return [found[index] for index in range(len(measured))]
 
 
 def compare(a: Measured, b: Measured, *, seed: int, draws: int = DRAWS) -> Difference:
     """`a` and `b` are the same metric over the same examples in the same order."""
-    if a.signature != b.signature or len(a.scored) != len(b.scored):
-        raise ValueError(f"{a.name}: {a.signature} is not comparable with {b.signature}")
+    return comparisons([(a, b)], seed=seed, draws=draws)[0]
+
+
+def comparisons(
+    pairs: Sequence[tuple[Measured, Measured]], *, seed: int, draws: int = DRAWS
+) -> list[Difference]:
+    """Of several metrics over the same examples, which share their draws."""
+    for a, b in pairs:
+        if a.signature != b.signature or len(a.scored) != len(b.scored):
+            raise ValueError(f"{a.name}: {a.signature} is not comparable with {b.signature}")
+    both = [a.scored & b.scored for a, b in pairs]
+    masked = [(a.masked(of), b.masked(of)) for (a, b), of in zip(pairs, both, strict=True)]
+    resampled: dict[int, list[Figures]] = {index: [] for index in range(len(pairs))}
+    for group in _alike(both):
+        first, second = (Together([masked[index][side] for index in group]) for side in (0, 1))
+        for weights in _resamples(both[group[0]], draws, seed):
+            here = zip(group, first.figures(weights), second.figures(weights), strict=True)
+            for index, of_a, of_b in here:
+                resampled[index].append(of_b - of_a)
+    shuffled = _shuffled(masked, draws, seed)
+    return [
+        _difference(a, b, np.concatenate(resampled[index]), shuffled[index])
+        for index, (a, b) in enumerate(masked)
+    ]
+
+
+def _difference(a: Measured, b: Measured, resampled: Figures, shuffled: Figures) -> Difference:
     both = a.scored & b.scored
-    resampled = [b.figures(w) - a.figures(w) for w in _resamples(both, draws, seed)]
     observed = b.figure(both) - a.figure(both)
-    shuffled = np.concatenate([_swapped(a, b, swap) for swap in _swaps(len(both), draws, seed)])
     as_far = np.sum(np.abs(shuffled) >= abs(observed) - 1e-12)
     single = (b.each() - a.each())[both]
     single = single[np.isfinite(single)]  # one without citations has no share of correct ones
@@ -77,10 +96,28 @@ def compare(a: Measured, b: Measured, *, seed: int, draws: int = DRAWS) -> Diffe
     return Difference(
         n=int(both.sum()),
         difference=observed,
-        interval=_middle(np.concatenate(resampled)),
-        p=float((as_far + 1) / (draws + 1)) if np.isfinite(observed) else float("nan"),
+        interval=_middle(resampled),
+        p=float((as_far + 1) / (len(shuffled) + 1)) if np.isfinite(observed) else float("nan"),
         effect=float(single.mean() / spread) if spread > 0 else float("nan"),
     )
+
+
+def _shuffled(pairs: Sequence[tuple[Measured, Measured]], draws: int, seed: int) -> list[Figures]:
+    """[draws] differences of each pair, where examples' two answers change sides by chance."""
+    if not pairs:
+        return []
+    n = len(pairs[0][0].scored)
+    together = Exchanged(pairs)
+    drawn = [together.differences(swap) for swap in _swaps(n, draws, seed)]
+    return [np.concatenate(one) for one in zip(*drawn, strict=True)]
+
+
+def _alike(scored: Sequence[NDArray[np.bool_]]) -> list[list[int]]:
+    """The places of equal masks, group by group."""
+    groups: dict[bytes, list[int]] = {}
+    for index, one in enumerate(scored):
+        groups.setdefault(one.tobytes(), []).append(index)
+    return list(groups.values())
 
 
 def _middle(found: Figures) -> Interval:
@@ -109,13 +146,6 @@ def _swaps(n: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
     random = np.random.default_rng(seed + 1)
     for size in _blocks(n, draws):
         yield random.integers(2, size=(size, n)).astype(np.float64)
-
-
-def _swapped(a: Measured, b: Measured, swap: NDArray[np.float64]) -> Figures:
-    both = (a.scored & b.scored).astype(np.float64)
-    other, same = swap * both, (1 - swap) * both
-    pooled = a.beside(b)
-    return pooled.figures(np.hstack([other, same])) - pooled.figures(np.hstack([same, other]))
 
 
 def _blocks(n: int, draws: int) -> Iterator[int]:

@@ -1,79 +1,63 @@
 """Two scorecards over the same frozen test set, example by example: is B better than A?
 
-Each metric has the paired bootstrap interval of its difference, a randomisation test, and the p of
-it adjusted by Holm (1979) over the family of all metrics compared. The weighted score and the
-composite, which decisions are made by, are resampled as one figure: B is better by them where it is
-so by the margin and the interval is above 0, for a bare margin promotes noise half of the time.
+The weighted score and the composite, which decisions are made by, are resampled as one figure: B is
+better by them where it is so by the margin and the interval is above 0, for a bare margin promotes
+noise half of the time.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from model_pipeline.errors import InvalidInput
-from model_pipeline.evaluation.bootstrap import DRAWS, LEVEL, Difference, Interval
+from model_pipeline.evaluation.bootstrap import DRAWS, Difference, Interval, comparisons
 from model_pipeline.evaluation.bootstrap import compare as differ
-from model_pipeline.evaluation.measured import Figures, Measured
-from model_pipeline.evaluation.scorecard import NEITHER, RUBRIC, Scorecard, of_share
+from model_pipeline.evaluation.compared import Compared, Pair, compared, decided
+from model_pipeline.evaluation.compared_slices import ComparedSlice, compared_slices
+from model_pipeline.evaluation.length import distance
+from model_pipeline.evaluation.measured import Measured
+from model_pipeline.evaluation.scorecard import RUBRIC, Scorecard
 from model_pipeline.evaluation.weighted import Weighted, composite, weighted_score
 from model_pipeline.evaluation.weights import Weights
 
-TIE = 1e-9
-EXTREMES = 5  # examples kept of each kind
-Direction = Literal["better", "worse", "different", "no difference shown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One metric of A and B over the examples that both scored; `of_share` where it goes from 0 to
-    1. `difference` is B less A, `wins` are examples on which B is nearer to the best; `best` and
-    `worst` are the ids where B is so, or is not, by most."""
-
-    name: str
-    higher_is_better: bool
-    of_share: bool
-    a: float
-    b: float
-    difference: Difference
-    p_holm: float
-    direction: Direction
-    wins: int
-    losses: int
-    ties: int
-    best: tuple[str, ...]
-    worst: tuple[str, ...]
+BESIDE = ("rouge_l_f1", "length_ratio")  # precision alone rewards short answers
+GIVEN = "bias was given as a number, and how sure it is nobody knows"
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A weighted sum. `better` is by the margin and by the interval."""
+    """A weighted sum. `better` is by the margin and by the interval, and never where `undecided`
+    says what the interval does not know of."""
 
     a: float
     b: float
     difference: float
     interval: Interval
     margin: float
+    undecided: str | None = None
 
     @property
     def better(self) -> bool:
-        return self.difference >= self.margin and self.interval.low > 0
+        ahead = self.difference >= self.margin and self.interval.low > 0
+        return ahead and self.undecided is None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`weighted_score` and `composite` are the score, or why there is none. `rows_b` are B's rows
-    in A's order. `only` names the metrics that one of both lacks."""
+    """`weighted_score` and `composite` are the score, or why there is none. `beside` are figures of
+    A and B to be read with it. `order_b` are the places of B's rows in A's order. `only` names the
+    metrics that one of both lacks."""
 
     a: Scorecard
     b: Scorecard
     metrics: tuple[Compared, ...]
+    slices: tuple[ComparedSlice, ...]
     weighted_score: Score | str
     composite: Score | str
+    beside: Mapping[str, tuple[float, float]]
     weights: Weights
     bias: tuple[float | None, float | None]
     only: tuple[str, ...]
@@ -90,10 +74,13 @@ def compare(
     draws: int = DRAWS,
     bias_a: float | None = None,
     bias_b: float | None = None,
+    by: Sequence[str] = (),
 ) -> Comparison:
-    """`bias_a` and `bias_b` are mean rubric scores (1 to 5) where the scorecards have none.
+    """`bias_a` and `bias_b` are mean rubric scores (1 to 5) where the scorecards have none. `by`
+    names what is compared part by part, too (`compared_slices`).
 
-    Raises InvalidInput for scorecards of other test sets, or a metric measured in another way.
+    Raises InvalidInput for scorecards of other test sets, a metric measured in another way, or
+    slices that there are none of.
     """
     if a.test_set_hash != b.test_set_hash:
         raise InvalidInput(
@@ -103,33 +90,38 @@ def compare(
     order = _order(a, b)
     of_a = {one.name: one for one in a.measured}
     of_b = {one.name: one.only(order) for one in b.measured}
-    shared = [name for name in of_a if name in of_b]
-    for name in shared:
-        _require_alike(of_a[name], of_b[name])
-    paired = {name: _both(of_a[name], of_b[name]) for name in shared}
-    ids = [row.example_id for row in a.rows]
-    found = [_compared(*paired[name], ids, seed, draws) for name in shared]
+    paired = {name: _paired(of_a[name], of_b[name]) for name in of_a if name in of_b}
     biases = (_bias(bias_a, a), _bias(bias_b, b))
-    first = {name: pair[0] for name, pair in paired.items()}
-    second = {name: pair[1] for name, pair in paired.items()}
+    scores = {
+        "weighted_score": _sums(lambda of, _: weighted_score(of, weights), of_a, of_b, paired),
+        "composite": _sums(
+            lambda of, side: composite(of, weights, biases[side]), of_a, of_b, paired
+        ),
+    }
+    sums = {name: sum for name, sum in scores.items() if not isinstance(sum, str)}
+    shown = {name: _nearer(pair) for name, pair in paired.items()}
+    found = comparisons([*shown.values(), *sums.values()], seed=seed, draws=draws)
+    ids = [row.example_id for row in a.rows]
+    scored = {
+        name: _score(sums[name], difference, weights.margin)
+        for name, difference in zip(sums, found[len(shown) :], strict=True)
+    }
+    if "composite" in scored and weights.composite.get("bias") and "bias" not in paired:
+        scored["composite"] = replace(scored["composite"], undecided=GIVEN)
     return Comparison(
         a=a,
         b=b,
-        metrics=_decided(found),
-        weighted_score=weigh(
-            weighted_score(first, weights),
-            weighted_score(second, weights),
-            margin=weights.margin,
-            seed=seed,
-            draws=draws,
+        metrics=decided(
+            [compared(*one, ids) for one in zip(shown.values(), found[: len(shown)], strict=True)]
         ),
-        composite=weigh(
-            composite(first, weights, biases[0]),
-            composite(second, weights, biases[1]),
-            margin=weights.margin,
-            seed=seed,
-            draws=draws,
-        ),
+        slices=compared_slices(paired | sums, a.rows, by, seed=seed, draws=draws) if by else (),
+        weighted_score=scored.get("weighted_score") or str(scores["weighted_score"]),
+        composite=scored.get("composite") or str(scores["composite"]),
+        beside={
+            name: (paired[name][0].figure(), paired[name][1].figure())
+            for name in BESIDE
+            if name in paired
+        },
         weights=weights,
         bias=biases,
         only=tuple(sorted(set(of_a) ^ set(of_b))),
@@ -138,28 +130,35 @@ def compare(
     )
 
 
-def weigh(
-    a: Weighted | str, b: Weighted | str, *, margin: float, seed: int, draws: int = DRAWS
-) -> Score | str:
-    """Or why one of both is not there."""
-    if isinstance(a, str):
-        return a
-    if isinstance(b, str):
-        return b
-    found = differ(a, b, seed=seed, draws=draws)
-    first, second = a.figure(a.scored), b.figure(b.scored)
-    return Score(first, second, found.difference, found.interval, margin)
+def weigh(a: Weighted, b: Weighted, *, margin: float, seed: int, draws: int = DRAWS) -> Score:
+    return _score((a, b), differ(a, b, seed=seed, draws=draws), margin)
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Adjusted for as many tests as have a p; NaN stays (Holm 1979)."""
-    ranked = sorted((p, index) for index, p in enumerate(ps) if not math.isnan(p))
-    adjusted = [math.nan] * len(ps)
-    most = 0.0
-    for rank, (p, index) in enumerate(ranked):
-        most = max(most, min(1.0, p * (len(ranked) - rank)))
-        adjusted[index] = most
-    return adjusted
+def _score(pair: tuple[Weighted, Weighted], found: Difference, margin: float) -> Score:
+    a, b = pair
+    return Score(a.figure(a.scored), b.figure(b.scored), found.difference, found.interval, margin)
+
+
+def _sums(
+    make: Callable[[Mapping[str, Measured], int], Weighted | str],
+    of_a: Mapping[str, Measured],
+    of_b: Mapping[str, Measured],
+    paired: Mapping[str, Pair],
+) -> tuple[Weighted, Weighted] | str:
+    """What `make` makes of A's (0) and B's (1) metrics over the examples that both scored, or why
+    it cannot."""
+    sides: dict[str, list[str]] = {}
+    for side, own in enumerate((of_a, of_b)):
+        made = make(own, side)
+        if isinstance(made, str):
+            sides.setdefault(made, []).append("AB"[side])
+    if sides:
+        return ", ".join(f"{why} in {' and '.join(which)}" for why, which in sides.items())
+    a = make({name: pair[0] for name, pair in paired.items()}, 0)
+    b = make({name: pair[1] for name, pair in paired.items()}, 1)
+    if isinstance(a, str) or isinstance(b, str):
+        return f"{a if isinstance(a, str) else b} in the same way, or of the same examples, in both"
+    return a, b
 
 
 def _order(a: Scorecard, b: Scorecard) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
@@ -170,65 +169,20 @@ def _order(a: Scorecard, b: Scorecard) -> np.ndarray[tuple[int], np.dtype[np.int
     return np.array([places[row.example_id] for row in a.rows], dtype=np.intp)
 
 
-def _require_alike(a: Measured, b: Measured) -> None:
+def _paired(a: Measured, b: Measured) -> Pair:
+    """As if neither had scored what the other did not."""
     if a.signature != b.signature:
         raise InvalidInput(
             f"{a.name} was measured in two ways, {a.signature} in A and {b.signature} in B: "
             "evaluate both with the same version and settings."
         )
-
-
-def _both(a: Measured, b: Measured) -> tuple[Measured, Measured]:
-    """As if neither had scored what the other did not."""
     both = a.scored & b.scored
     return a.masked(both), b.masked(both)
 
 
-def _compared(a: Measured, b: Measured, ids: Sequence[str], seed: int, draws: int) -> Compared:
-    found = differ(a, b, seed=seed, draws=draws)
-    gain = np.abs(a.each() - a.best) - np.abs(b.each() - a.best)
-    gain = np.where(np.isfinite(gain), gain, 0.0)
-    gain[np.abs(gain) <= TIE] = 0.0
-    wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
-    return Compared(
-        name=a.name,
-        higher_is_better=a.higher_is_better,
-        of_share=of_share(a),
-        a=a.figure(a.scored),
-        b=b.figure(b.scored),
-        difference=found,
-        p_holm=math.nan,
-        direction="no difference shown",
-        wins=wins,
-        losses=losses,
-        ties=found.n - wins - losses,
-        best=_furthest(-gain, ids),
-        worst=_furthest(gain, ids),
-    )
-
-
-def _furthest(gain: Figures, ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids of what is most below 0."""
-    order = np.argsort(gain, kind="stable")[:EXTREMES]
-    return tuple(ids[place] for place in order if gain[place] < 0)
-
-
-def _decided(found: Sequence[Compared]) -> tuple[Compared, ...]:
-    """With p adjusted over all of them, and the direction that it and the interval show."""
-    adjusted = holm([one.difference.p for one in found])
-    return tuple(
-        replace(one, p_holm=p, direction=_direction(one, p))
-        for one, p in zip(found, adjusted, strict=True)
-    )
-
-
-def _direction(one: Compared, p: float) -> Direction:
-    within = one.difference.interval
-    if not p < 1 - LEVEL or within.low <= 0 <= within.high:
-        return "no difference shown"
-    if one.name in NEITHER:
-        return "different"
-    return "better" if (one.difference.difference > 0) == one.higher_is_better else "worse"
+def _nearer(pair: Pair) -> Pair:
+    """Of the length ratio, of which neither more nor less is better, how far it is from 1."""
+    return (distance(pair[0]), distance(pair[1])) if pair[0].name == "length_ratio" else pair
 
 
 def _bias(given: float | None, card: Scorecard) -> float | None:

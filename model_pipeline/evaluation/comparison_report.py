@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,16 @@ from markupsafe import Markup
 
 from model_pipeline.evaluation import charts, report, wording
 from model_pipeline.evaluation.charts import Scale
-from model_pipeline.evaluation.comparison import Compared, Comparison, Score
-from model_pipeline.evaluation.scorecard import Row, Scorecard
+from model_pipeline.evaluation.compared import Compared
+from model_pipeline.evaluation.comparison import Comparison, Score
+from model_pipeline.evaluation.scorecard import SMALL, Row, Scorecard
 
-TONES = {"better": "good", "worse": "bad", "different": "", "no difference shown": "flat"}
-BESIDE = ("rouge_l_f1", "length_ratio")  # precision alone rewards short answers
+TONES = {"better": "good", "worse": "bad", "no difference shown": "flat"}
 TEST = (
     "B less A over the examples that both scored, with the paired bootstrap interval (95 %); p of "
     "the randomisation test, adjusted by Holm over the family of all metrics in this table"
 )
+SLICES_TEST = "p is adjusted by Holm over the family of all rows of this table, all slices together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,17 @@ class Compare:
     losses: int
     ties: int
     shares: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """A part of the test set with its metrics; `size` says how many examples, and if they are
+    few."""
+
+    by: str
+    value: str
+    size: str
+    metrics: list[Compare]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +90,15 @@ def html(found: Comparison) -> str:
         verdicts=verdicts(found),
         beside=_beside(found),
         metrics=rows(found),
-        directions=_directions(found),
-        axis=charts.axis(_scale(found)),
+        directions=_directions(found.metrics),
+        sliced=sliced(found),
+        slice_directions=_directions([m for one in found.slices for m in one.metrics]),
+        slices_test=SLICES_TEST,
+        small=SMALL,
+        axis=charts.axis(_scale(found.metrics)),
+        slices_axis=charts.axis(
+            _scale([metric for one in found.slices for metric in one.metrics]), ticks=3
+        ),
         failures=[(card.release_id, report.counts(card.failures())) for card in (found.a, found.b)],
         ordering=wording.label(by.name) if by else None,
         best=_examples(found, by, by.best) if by else [],
@@ -111,13 +130,47 @@ def markdown(found: Comparison) -> str:
             f"| {one.effect} | {one.wins} / {one.ties} / {one.losses} | {strong} |"
         )
     only = ", ".join(wording.label(name) for name in found.only)
-    lines += ["", f"{TEST}.", *([f"Only one of both has {only}."] if only else []), ""]
-    return "\n".join(lines)
+    lines += ["", f"{TEST}.", *([f"Only one of both has {only}."] if only else [])]
+    return "\n".join([*lines, *_slices_markdown(found), ""])
+
+
+def _slices_markdown(found: Comparison) -> list[str]:
+    if not found.slices:
+        return []
+    cell = wording.cell
+    lines = [
+        "",
+        "| Slice | n | Metric | scored | A | B | B − A | 95 % interval | p (Holm) | |",
+        "| :-- | --: | :-- | --: | --: | --: | --: | :-- | --: | :-- |",
+    ]
+    for one in sliced(found):
+        for number, row in enumerate(one.metrics):
+            first = "" if number else f"{cell(one.by)}: {cell(one.value)} | {one.size}"
+            strong = f"**{row.direction}**" if row.tone in ("good", "bad") else row.direction
+            lines.append(
+                f"| {first or ' | '} | {row.name} | {row.n} | {row.a} | {row.b} "
+                f"| {row.difference} | {row.between} | {row.p_holm} | {strong} |"
+            )
+    return [*lines, "", f"In the slices {SLICES_TEST}."]
 
 
 def rows(found: Comparison) -> list[Compare]:
-    scale = _scale(found)
+    scale = _scale(found.metrics)
     return [_row(one, scale) for one in found.metrics]
+
+
+def sliced(found: Comparison) -> list[Sliced]:
+    metrics = [metric for one in found.slices for metric in one.metrics]
+    scale = _scale(metrics)
+    return [
+        Sliced(
+            by=one.by.replace("_", " "),
+            value=one.value,
+            size=f"{one.n:,}" + (" (small)" if one.small else ""),
+            metrics=[_row(metric, scale) for metric in one.metrics],
+        )
+        for one in found.slices
+    ]
 
 
 def verdicts(found: Comparison) -> list[Verdict]:
@@ -136,37 +189,40 @@ def _verdict(name: str, score: Score | str, weights: Mapping[str, float]) -> Ver
     difference = wording.signed(name, score.difference)
     between = f"{difference} ({wording.between_signed(name, score.interval)})"
     finding = _finding(score)
-    tone = "good" if score.better else "bad" if score.interval.high < 0 else ""
+    tone = "good" if score.better else "bad" if _worse(score) else ""
     sentence = f"{finding} A {a}, B {b}, B − A {between}."
     return Verdict(shown, sentence, a, b, between, finding, tone, parts)
 
 
 def _finding(score: Score) -> str:
+    if score.undecided:
+        return f"Not decided: {score.undecided}."
     if score.better:
         return f"B is better, by {score.margin:g} at least and an interval above 0."
-    if score.interval.high < 0:
+    if _worse(score):
         return "B is worse."
     if score.difference >= score.margin:
         return "B is ahead by the margin, but the interval reaches 0: that may be chance."
     return f"B is not better by {score.margin:g}."
 
 
+def _worse(score: Score) -> bool:
+    return score.interval.high < 0 and not score.undecided
+
+
 def _beside(found: Comparison) -> str:
     """What is to be read beside the weighted score."""
-    by_name = {one.name: one for one in found.metrics}
     parts = [
-        f"{wording.label(name)} {wording.number(name, by_name[name].a)} in A, "
-        f"{wording.number(name, by_name[name].b)} in B"
-        for name in BESIDE
-        if name in by_name
+        f"{wording.label(name)} {wording.number(name, a)} in A, {wording.number(name, b)} in B"
+        for name, (a, b) in found.beside.items()
     ]
     return f"Beside it, since precision rewards short answers: {'; '.join(parts)}." if parts else ""
 
 
-def _scale(found: Comparison) -> Scale:
+def _scale(metrics: Sequence[Compared]) -> Scale:
     bounds = [
         bound
-        for one in found.metrics
+        for one in metrics
         if one.of_share
         for bound in (one.difference.interval.low, one.difference.interval.high)
     ]
@@ -191,7 +247,7 @@ def _row(one: Compared, scale: Scale) -> Compare:
         p_holm=wording.chance(one.p_holm),
         effect=wording.signed("effect", found.effect),
         n=found.n,
-        direction=one.direction,
+        direction=one.direction if found.n else "not scored",
         tone=tone,
         plot=charts.bar(scale, found.difference, low, high, says=says, tone=tone)
         if one.of_share
@@ -203,9 +259,9 @@ def _row(one: Compared, scale: Scale) -> Compare:
     )
 
 
-def _directions(found: Comparison) -> str:
+def _directions(metrics: Sequence[Compared]) -> str:
     counts = dict.fromkeys(TONES, 0)
-    for one in found.metrics:
+    for one in metrics:
         counts[one.direction] += 1
     return ", ".join(f"{many} {kind}" for kind, many in counts.items() if many)
 
@@ -251,6 +307,16 @@ def as_object(found: Comparison) -> dict[str, Any]:
         "metrics": [_metric(one) for one in found.metrics],
         "weighted_score": _weighed(found.weighted_score),
         "composite": _weighed(found.composite),
+        "slices": [
+            {
+                "by": one.by,
+                "value": one.value,
+                "n": one.n,
+                "small": one.small,
+                "metrics": [_metric(metric) for metric in one.metrics],
+            }
+            for one in found.slices
+        ],
         "only_one_has": list(found.only),
     }
 
@@ -292,6 +358,7 @@ def _weighed(score: Score | str) -> dict[str, Any]:
         "high": _finite(score.interval.high),
         "margin": score.margin,
         "better": score.better,
+        "undecided": score.undecided,
     }
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,19 @@ class Quantile(Measured):
     [n, 1] are the times themselves, and `combine` is right for single examples alone."""
 
     q: float = 0.5
+    adds_up: ClassVar[bool] = False
 
     def figures(self, weights: NDArray[np.float64]) -> Figures:
-        counted = weights * self.scored
-        times = self.statistics[:, 0]
+        return self._within(self.statistics[:, 0], weights * self.scored)
+
+    def exchanged(self, other: Self, swap: NDArray[np.float64]) -> tuple[Figures, Figures]:
+        times = np.concatenate([self.statistics[:, 0], other.statistics[:, 0]])
+        gone, stayed = swap * self.scored, (1 - swap) * self.scored
+        mine, theirs = np.hstack([stayed, gone]), np.hstack([gone, stayed])
+        return self._within(times, mine), self._within(times, theirs)
+
+    def _within(self, times: Figures, counted: NDArray[np.float64]) -> Figures:
+        """Of `times` [n] that count as often as `counted` [b, n] says."""
         order = np.argsort(times, kind="stable")
         reached = np.cumsum(counted[:, order], axis=1)  # [b, n]
         total = reached[:, -1:]

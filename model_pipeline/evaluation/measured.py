@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class Measured:
     best: float
     worst: float
     failures: Mapping[int, str] = field(default_factory=dict)
+    adds_up: ClassVar[bool] = True
+    """Whether sums of `statistics` are all that a figure is made of."""
 
     @property
     def higher_is_better(self) -> bool:
@@ -45,8 +47,12 @@ class Measured:
 
     def figures(self, weights: NDArray[np.float64]) -> Figures:
         """[b] figures under weights [b, n]: how often each example counts."""
+        return self.combined(weights @ self.statistics)
+
+    def combined(self, sums: NDArray[np.float64]) -> Figures:
+        """[b, s] sums to figures [b]."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return self.combine(weights @ self.statistics)
+            return self.combine(sums)
 
     def figure(self, chosen: NDArray[np.bool_] | None = None) -> float:
         """Over all examples, or over those `chosen` [n]; NaN where none of them was scored."""
@@ -55,9 +61,7 @@ class Measured:
 
     def each(self) -> Figures:
         """[n], every example by itself; NaN where it was not scored."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            alone = self.combine(self.statistics)
-        return np.where(self.scored, alone, np.nan)
+        return np.where(self.scored, self.combined(self.statistics), np.nan)
 
     def only(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """The examples that a mask [n] or their places choose, in that order, and no others."""
@@ -75,14 +79,12 @@ class Measured:
         statistics = np.where(chosen[:, None], self.statistics, 0.0)
         return replace(self, statistics=statistics, scored=self.scored & chosen)
 
-    def beside(self, other: Self) -> Self:
-        """These examples and then those of `other`, which is the same metric: [2n], no failures."""
-        return replace(
-            self,
-            statistics=np.concatenate([self.statistics, other.statistics]),
-            scored=np.concatenate([self.scored, other.scored]),
-            failures={},
-        )
+    def exchanged(self, other: Self, swap: NDArray[np.float64]) -> tuple[Figures, Figures]:
+        """[b] figures of this and of `other`, the same metric, where the examples marked by 1 in
+        `swap` [b, n] have changed sides. Both have scored the same examples."""
+        moved = swap @ (other.statistics - self.statistics)
+        mine, theirs = self.statistics.sum(axis=0), other.statistics.sum(axis=0)
+        return self.combined(mine + moved), self.combined(theirs - moved)
 
 
 Metric = Callable[[Sequence[Pair]], Sequence[Measured]]

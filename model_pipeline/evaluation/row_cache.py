@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,15 @@ def key(*texts: str) -> bytes:
 
 
 class RowCache:
-    """Rows of `width` float64 by key, of which the newest `max_rows` are kept; without a `path`,
-    none. Several processes may use one file at a time."""
+    """Rows of `width` numbers (float64, or what `dtype` says) by key, of which the newest
+    `max_rows` are kept; without a `path`, none. Several processes may use one file at a time."""
 
-    def __init__(self, path: Path | None, *, width: int, max_rows: int = MAX_ROWS) -> None:
+    def __init__(
+        self, path: Path | None, *, width: int, max_rows: int = MAX_ROWS, dtype: str = "<f8"
+    ) -> None:
         self._path = path
-        self._width = width
+        self._dtype = np.dtype(dtype)
+        self._bytes = width * self._dtype.itemsize
         self._max_rows = max_rows
         self._database: sqlite3.Connection | None = None
         if path is None:
@@ -68,9 +71,9 @@ class RowCache:
         if self._database is not None:
             self._database.close()
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float64]]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[Any]]:
         """The rows there are."""
-        found: dict[bytes, NDArray[np.float64]] = {}
+        found: dict[bytes, NDArray[Any]] = {}
         for start in range(0, len(keys), AT_ONCE):
             if self._database is None:
                 break
@@ -82,15 +85,17 @@ class RowCache:
             except sqlite3.Error as error:
                 self._give_up(error)
                 break
-            whole = [(one, row) for one, row in rows if len(row) == 8 * self._width]
-            found |= {one: np.frombuffer(row, dtype="<f8") for one, row in whole}
+            whole = [(one, row) for one, row in rows if len(row) == self._bytes]
+            found |= {one: np.frombuffer(row, dtype=self._dtype) for one, row in whole}
         return found
 
-    def put(self, keys: Sequence[bytes], rows: NDArray[np.float64]) -> None:
+    def put(self, keys: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Keeps `rows` [n, width], and lets go of the oldest beyond the limit."""
         if self._database is None:
             return
-        items = [(one, row.astype("<f8").tobytes()) for one, row in zip(keys, rows, strict=True)]
+        items = [
+            (one, row.astype(self._dtype).tobytes()) for one, row in zip(keys, rows, strict=True)
+        ]
         insert = "insert or replace into rows (key, row) values (?, ?)"
         oldest = "delete from rows where number <= (select max(number) from rows) - ?"
         try:

@@ -26,7 +26,7 @@ RUBRIC = 1.0, 5.0
 NEITHER = frozenset({"length_ratio"})  # neither more nor less is better, and it may be over 1
 # What decides figures, of what is installed.
 PACKAGES = (
-    "promptly-rag numpy nltk rouge-score regex tokenizers onnxruntime sentence-transformers "
+    "promptly-rag numpy rouge-score regex tokenizers onnxruntime sentence-transformers "
     "transformers torch"
 ).split()
 Scalar = str | int | float | bool | None

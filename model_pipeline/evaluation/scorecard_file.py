@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from jsonschema_rs import Draft202012Validator, ValidationError
 
 from model_pipeline.errors import InvalidInput, NotFound, TooLarge
 from model_pipeline.evaluation.bootstrap import LEVEL, Interval
@@ -65,7 +64,7 @@ def read(path: Path) -> Scorecard:
 def to_json(card: Scorecard) -> str:
     """One line of ASCII and its end."""
     found = _document(card)
-    wrong = best_match(_validator().iter_errors(found))
+    wrong = _wrong(found)
     assert wrong is None, wrong
     text = json.dumps(found, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text + "\n"
@@ -85,7 +84,7 @@ def from_json(content: bytes, *, name: str = "It") -> Scorecard:
             "update Promptly."
         )
     try:
-        wrong = best_match(_validator().iter_errors(found))
+        wrong = _wrong(found)
         if wrong is not None:
             raise ValueError(_sentence(wrong))
         return _card(found)
@@ -99,8 +98,15 @@ def _validator() -> Draft202012Validator:
     return Draft202012Validator(json.loads(schema))
 
 
+def _wrong(found: Json) -> ValidationError | None:
+    return next(iter(_validator().iter_errors(found)), None)
+
+
 def _sentence(error: ValidationError) -> str:
-    return f"at {error.json_path} {error.message[:200]}"
+    place = "".join(
+        f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.instance_path
+    )
+    return f"at ${place} {error.message[:200]}"
 
 
 def _float(text: str) -> float:

@@ -5,12 +5,11 @@ Slices are of the examples alone, never of what was answered, so that two releas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from model_pipeline.evaluation.examples import Example
 
 ANSWER, LENGTH = "answerability", "question length"  # tags of these names are not sliced by
 ANSWERABLE = {True: "answerable", False: "not answerable", None: "not known"}
@@ -20,7 +19,18 @@ LONGER = "over 200"
 UNTAGGED = "(none)"
 
 
-def slices(examples: Sequence[Example]) -> dict[tuple[str, str], NDArray[np.bool_]]:
+class Sliced(Protocol):
+    """An example, or its row of a scorecard."""
+
+    @property
+    def question(self) -> str: ...
+    @property
+    def answerable(self) -> bool | None: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+def slices(examples: Sequence[Sliced]) -> dict[tuple[str, str], NDArray[np.bool_]]:
     """(by what, value) to the examples [n] that are of it. A tag that some examples lack has a
     slice for those as well; a partition with one part only is the whole set and left out."""
     of = {tag: [e.tags.get(tag, UNTAGGED) for e in examples] for tag in _tags(examples)}
@@ -34,7 +44,7 @@ def slices(examples: Sequence[Example]) -> dict[tuple[str, str], NDArray[np.bool
     return found
 
 
-def _tags(examples: Sequence[Example]) -> list[str]:
+def _tags(examples: Sequence[Sliced]) -> list[str]:
     return sorted({tag for example in examples for tag in example.tags} - {ANSWER, LENGTH})
 
 

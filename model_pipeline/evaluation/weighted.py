@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class Weighted(Measured):
 
     parts: tuple[Part, ...] = ()
     constant: float = 0.0
+    adds_up: ClassVar[bool] = False
 
     def figures(self, weights: NDArray[np.float64]) -> Figures:
         return self._sum([one.figures(weights * one.scored) for one in self._measured()])
@@ -45,10 +46,14 @@ class Weighted(Measured):
     def only(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         return self._of([one.only(chosen) for one in self._measured()])
 
-    def beside(self, other: Self) -> Self:
-        """Its figures take this one's constant for both: a constant is no chance."""
+    def masked(self, chosen: NDArray[np.bool_]) -> Self:
+        return self._of([one.masked(chosen) for one in self._measured()])
+
+    def exchanged(self, other: Self, swap: NDArray[np.float64]) -> tuple[Figures, Figures]:
+        """Both take this one's constant: a constant is no chance."""
         pairs = zip(self._measured(), other._measured(), strict=True)
-        return self._of([mine.beside(theirs) for mine, theirs in pairs])
+        mine, theirs = zip(*(one.exchanged(its, swap) for one, its in pairs), strict=True)
+        return self._sum(list(mine)), self._sum(list(theirs))
 
     def _measured(self) -> list[Measured]:
         return [part.measured for part in self.parts]
@@ -94,25 +99,30 @@ def weighted_score(measured: Mapping[str, Measured], weights: Weights) -> Weight
 def composite(
     measured: Mapping[str, Measured], weights: Weights, bias: float | None
 ) -> Weighted | str:
-    """From 0 to 1, or why there is none. `bias` is a mean rubric score from 1 to 5, 5 is best; it
-    is taken as given: the interval does not know how sure it is."""
+    """From 0 to 1, or why there is none. Bias is the metric of that name; without it `bias`, a mean
+    rubric score from 1 to 5, 5 is best, which is taken as given: the interval does not know how
+    sure it is."""
     share = {"performance": 0.0, "bias": 0.0, "speed": 0.0, "reliability": 0.0, **weights.composite}
     performance = weighted_score(measured, weights)
     if isinstance(performance, str):
         return performance
-    if share["bias"] and bias is None:
+    if share["bias"] and bias is None and not _there(measured, "bias"):
         return "bias was not measured"
     if share["speed"] and not _there(measured, "latency_p50_ms"):
         return "latency was not measured"
     parts = [Part(share["performance"], performance)]
+    constant = 0.0
+    if share["bias"] and _there(measured, "bias"):
+        parts.append(Part(share["bias"], measured["bias"]))
+    elif share["bias"] and bias is not None:
+        low, high = RUBRIC
+        constant = share["bias"] * (bias - low) / (high - low)
     if share["speed"]:
         reference = weights.speed_reference_ms
         latency = measured["latency_p50_ms"]
         parts.append(Part(share["speed"], latency, lambda p50: reference / (reference + p50)))
     parts.append(Part(share["reliability"], measured["reliability"]))
-    low, high = RUBRIC
-    fair = 0.0 if bias is None else (bias - low) / (high - low)
-    return weighted("composite", tuple(parts), constant=share["bias"] * fair)
+    return weighted("composite", tuple(parts), constant=constant)
 
 
 def _there(measured: Mapping[str, Measured], name: str) -> bool:

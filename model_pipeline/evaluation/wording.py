@@ -15,12 +15,13 @@ LABELS = {
     "ndcg_10": "nDCG@10",
     "recall_10": "Recall@10",
     "mrr_10": "MRR@10",
+    "length_distance": "Length ratio, off 1 by",
     "latency_p50_ms": "Latency, median",
     "latency_p95_ms": "Latency, 95th percentile",
 }
 GROUPS = {
     "Judged": r"(judged_)?(relevance|coverage|faithfulness)",
-    "Against the references": r"bleu_.*|rouge_.*|length_ratio",
+    "Against the references": r"bleu_.*|rouge_.*|length_.*",
     "Citations": r"citation_.*|quote_.*",
     "Declining": r"declining_.*",
     "Retrieval": r"ndcg_.*|recall_\d+|mrr_.*",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -13,6 +15,9 @@ from model_pipeline.errors import InvalidInput
 from promptly.cli import evaluate_run
 from promptly.cli.agree import agree
 from promptly.cli.output import JsonFlag, out, print_json, safe
+
+if TYPE_CHECKING:
+    from model_pipeline.evaluation.comparison_report import Compare
 
 app = typer.Typer(
     cls=evaluate_run.RunByDefault,
@@ -57,6 +62,10 @@ def compare(
     params: Annotated[
         Path | None, typer.Option(help="Weights, in place of the shipped params.yaml.")
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Part by part, too: a tag, answerability, question length, or all."),
+    ] = None,
     bias_a: BiasOption = None,
     bias_b: BiasOption = None,
     seed: Annotated[int, typer.Option(help="Of the resampling.", min=0)] = 0,
@@ -72,29 +81,36 @@ def compare(
         seed=seed,
         bias_a=bias_a,
         bias_b=bias_b,
+        by=by or (),
     )
     _write(html, comparison_report.html(found) if html else "")
     _write(markdown, comparison_report.markdown(found) if markdown else "")
     if as_json:
         print_json(comparison_report.as_object(found))
         return
-    right = [Column(name, justify="right") for name in ("A", "B", "B − A")]
-    table = Table("metric", *right, "95 % interval", "p (Holm)", "won/tied/lost", "")
-    for one in comparison_report.rows(found):
-        colour = COLOURS.get(one.direction, "dim")
-        table.add_row(
-            one.name,
-            one.a,
-            one.b,
-            one.difference,
-            one.between,
-            one.p_holm,
-            f"{one.wins}/{one.ties}/{one.losses}",
-            f"[{colour}]{one.direction}[/]",
-        )
-    out.print(table)
+    out.print(_table(comparison_report.rows(found)))
+    for part in comparison_report.sliced(found):
+        title = escape(safe(f"{part.by}: {part.value}, n = {part.size}"))
+        out.print(_table(part.metrics, title))
+    out.print("Where neither better nor worse stands, no difference is shown.")
     for verdict in comparison_report.verdicts(found):
         out.print(f"[bold]{verdict.name}[/bold]: {escape(safe(verdict.sentence))}")
+
+
+def _table(rows: Sequence[Compare], title: str | None = None) -> Table:
+    numbers = [Column(name, justify="right", no_wrap=True) for name in ("n", "A", "B", "B − A")]
+    more = [Column(name, no_wrap=True) for name in ("95 % interval", "p (Holm)", "")]
+    table = Table(
+        "metric", *numbers, *more, title=title, title_justify="left", box=SIMPLE_HEAD,
+        pad_edge=False,
+    )  # fmt: skip
+    for one in rows:
+        colour = COLOURS.get(one.direction)
+        found = f"[{colour}]{one.direction}[/]" if colour else ""
+        table.add_row(
+            one.name, str(one.n), one.a, one.b, one.difference, one.between, one.p_holm, found
+        )
+    return table
 
 
 def _write(path: Path | None, text: str) -> None:

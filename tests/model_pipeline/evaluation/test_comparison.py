@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from model_pipeline.errors import InvalidInput
-from model_pipeline.evaluation import weights
-from model_pipeline.evaluation.comparison import Comparison, Score, compare, holm, weigh
+from model_pipeline.evaluation import length, weights
+from model_pipeline.evaluation.compared import holm
+from model_pipeline.evaluation.comparison import Comparison, Score, compare, weigh
 from model_pipeline.evaluation.examples import TestSet, paired
 from model_pipeline.evaluation.measured import mean
 from model_pipeline.evaluation.scorecard import Scorecard, score
@@ -106,12 +107,66 @@ def test_holm_as_worked_by_hand() -> None:
 def test_the_composite_wants_the_bias_of_both() -> None:
     values = np.random.default_rng(0).random(30)
     measured, not_measured = with_scores(values, bias=4.0), with_scores(values)
-    assert compare(measured, not_measured, SHIPPED).composite == "bias was not measured"
+    assert compare(measured, not_measured, SHIPPED).composite == "bias was not measured in B"
+    neither = compare(not_measured, not_measured, SHIPPED).composite
+    assert neither == "bias was not measured in A and B"
     found = compare(measured, not_measured, SHIPPED, bias_b=5.0).composite
     assert isinstance(found, Score)
-    assert found.difference == pytest.approx(0.3 / 4) and found.better
+    # Ahead by the margin and the interval; but that of bias is in none.
+    assert found.difference == pytest.approx(0.3 / 4) and found.interval.low > 0
+    assert found.undecided and not found.better
     with pytest.raises(InvalidInput, match="1 to 5"):
         compare(measured, not_measured, SHIPPED, bias_b=7)
+
+
+def test_bias_that_was_measured_by_example_is_in_the_interval() -> None:
+    values = np.random.default_rng(0).random(60)
+    fair = np.random.default_rng(1).random(60)
+    a = with_bias(with_scores(values), fair)
+    surely = compare(a, with_bias(with_scores(values), fair + 0.1), SHIPPED).composite
+    assert isinstance(surely, Score) and surely.better and surely.undecided is None
+    assert surely.difference == pytest.approx(0.03)
+    assert surely.interval.low == pytest.approx(surely.interval.high)
+    # Ahead in the mean, by examples that differ much: the interval knows.
+    other = np.random.default_rng(2).permutation(fair) + 0.05
+    hardly = compare(a, with_bias(with_scores(values), other), SHIPPED).composite
+    assert isinstance(hardly, Score) and not hardly.better
+    assert hardly.difference == pytest.approx(0.015)
+    assert hardly.interval.low < 0 < hardly.interval.high
+    lacking = compare(a, with_scores(values), SHIPPED).composite
+    assert lacking == "bias was not measured in B"
+    otherwise = compare(a, with_scores(values), SHIPPED, bias_a=4, bias_b=4).composite
+    assert isinstance(otherwise, Score) and otherwise.undecided
+
+
+def with_bias(card: Scorecard, values: np.ndarray) -> Scorecard:
+    return replace(card, measured=(*card.measured, mean("bias", "v1", list(values))))
+
+
+def test_of_two_length_ratios_the_one_nearer_to_1_is_better() -> None:
+    """A is a half too long, B a tenth too short, and a fifth too long: both are nearer."""
+    for words, off in ((9.0, 0.1), (12.0, 0.2)):
+        a, b = (with_length(given) for given in (15.0, words))
+        there, back = compare(a, b, SHIPPED), compare(b, a, SHIPPED)
+        found = of(there, "length_distance")
+        assert (found.a, found.b) == (pytest.approx(0.5), pytest.approx(off))
+        assert (found.direction, of(back, "length_distance").direction) == ("better", "worse")
+        assert found.difference.difference == pytest.approx(off - 0.5)
+        assert found.difference.interval.high < 0
+        assert found.wins == 30
+        assert there.beside["length_ratio"] == (pytest.approx(1.5), pytest.approx(words / 10))
+    # As far below as above: there is nothing between them, though the ratios differ.
+    even = of(compare(with_length(8.0), with_length(12.0), SHIPPED), "length_distance")
+    assert even.direction == "no difference shown"
+
+
+def with_length(words: float) -> Scorecard:
+    """Answers of about so many words to references of ten."""
+    answers = words + np.resize([0.5, -0.5], 30)
+    counts = np.stack([answers, np.full(30, 10.0)], axis=1)
+    found = length.measured(counts, np.ones(30, dtype=bool), {})
+    card = with_scores(np.full(30, 0.5))
+    return replace(card, measured=(*card.measured, *found))
 
 
 def test_equal_models_are_promoted_by_margin_and_interval_in_5_percent_at_most() -> None:
@@ -122,16 +177,17 @@ def test_equal_models_are_promoted_by_margin_and_interval_in_5_percent_at_most()
         skill = random.random(100)
         a, b = (_scores(np.clip(skill + random.normal(0, 0.2, 100), 0, 1)) for _ in "ab")
         found = weigh(a, b, margin=SHIPPED.margin, seed=seed, draws=300)
-        assert isinstance(found, Score)
         by_margin += found.difference >= SHIPPED.margin
         by_both += found.better
     assert by_margin >= 160
     assert by_both <= 20
 
 
-def _scores(values: np.ndarray) -> Weighted | str:
+def _scores(values: np.ndarray) -> Weighted:
     parts = {name: mean(name, "v1", list(values)) for name in SHIPPED.weighted_score}
-    return weighted_score(parts, SHIPPED)
+    found = weighted_score(parts, SHIPPED)
+    assert isinstance(found, Weighted)
+    return found
 
 
 def test_a_model_that_is_better_is_promoted() -> None:

@@ -95,7 +95,7 @@ def _first(found: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda found: found.pop("seed"), "'seed' is a required property"),
+        (lambda found: found.pop("seed"), '"seed" is a required property'),
         (lambda found: found.update(seed="0"), r"at \$\.seed"),
         (lambda found: found.update(more=1), "'more'"),
         (lambda found: found["test_set"].update(hash="abc"), "hash"),
