@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.answered import Answered
 from benchmarks.corpora import Corpus, corpora
-from benchmarks.rated import Answered, Rated
+from benchmarks.rated import Rated
 from benchmarks.stored import retriever, store
 from model_pipeline.domain import Embedder, Passage
 from model_pipeline.evaluation.examples import Example, Pair, Prediction, Retrieved
@@ -84,4 +85,4 @@ def _row(
         Example(one.key, one.question, (one.answer,), history=one.history),
         Prediction(one.key, answer, passages=kept),
     )
-    return Rated("extractive", ("relevance", "coverage"), one.half, pair, float(right))
+    return Rated("extractive", ("relevance", "coverage"), one.half, one.domain, pair, float(right))

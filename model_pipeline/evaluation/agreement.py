@@ -41,18 +41,39 @@ class Agreement:
     length: Agreed
 
 
-def agreement(
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """One score's agreement with the ratings over all rows and then over each resample, [1 + DRAWS]
+    each."""
+
+    spearman: Numbers
+    kendall: Numbers
+    auc: Numbers
+    length: Numbers
+
+    def agreement(self) -> Agreement:
+        return Agreement(*map(_agreed, (self.spearman, self.kendall, self.auc, self.length)))
+
+    def less(self, other: Drawn) -> Agreement:
+        """How much more it agrees than `other`, over the same resamples."""
+        return Drawn(
+            self.spearman - other.spearman,
+            self.kendall - other.kendall,
+            self.auc - other.auc,
+            self.length - other.length,
+        ).agreement()
+
+
+def drawn(
     scores: Mapping[str, ArrayLike],
     ratings: ArrayLike,
     lengths: ArrayLike,
     *,
     good: float,
     seed: int,
-    against: str | None = None,
-) -> dict[str, Agreement]:
+) -> dict[str, Drawn]:
     """Each of `scores` [n] with `ratings` [n]; a rating of `good` or more is a good one, for the
-    area under the curve. With `against`, each score's agreement less that one's, over the same
-    resamples. Raises InvalidInput for too few rows, or too many."""
+    area under the curve. Raises InvalidInput for too few rows, or too many."""
     rated = np.asarray(ratings, dtype=np.float64)
     if not MIN_ROWS <= len(rated) <= MAX_ROWS:
         raise InvalidInput(
@@ -64,19 +85,13 @@ def agreement(
     found = {}
     for name, score in scores.items():
         own = _signs(np.asarray(score, dtype=np.float64))
-        found[name] = (
+        found[name] = Drawn(
             _spearman(own, signs, weights),
             _kendall(own, signs, weights),
             _auc(own, is_good, weights),
             _spearman(own, by_length, weights),
         )
-    if against is not None:
-        other = found[against]
-        found = {
-            name: (one[0] - other[0], one[1] - other[1], one[2] - other[2], one[3] - other[3])
-            for name, one in found.items()
-        }
-    return {name: Agreement(*map(_agreed, draws)) for name, draws in found.items()}
+    return found
 
 
 def _weights(n: int, seed: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from model_pipeline.evaluation import coverage, faithfulness, relevance
 from model_pipeline.evaluation.examples import Example, Pair
 from model_pipeline.evaluation.measured import Measured, Metric, mean
 from model_pipeline.evaluation.said import Asked, Text, Vectors, joined, read
-from model_pipeline.text.words import numbers, terms
+from model_pipeline.evaluation.statements import statement
 
 MAX_CHARACTERS = 250_000
 MAX_STATEMENTS = 2_000
@@ -69,11 +69,13 @@ def meaning(embedder: Embedder) -> Metric:
 def _relevance(pair: Pair, ready: Prepared) -> float | str | None:
     if rightly_declined(pair):
         return None
-    if problem := _problem(ready, "question", "answer"):
+    if problem := _problem(ready, "question", "answer", "references"):
         return problem
-    if pair.prediction.declined or not answered(pair):
+    if not answered(pair):
         return 0.0
-    return relevance.relevance(ready.asked, ready.answer)
+    if pair.prediction.declined:
+        return float(any(one.declines and not one.claims.statements for one in ready.references))
+    return relevance.relevance(ready.asked, ready.answer, ready.references)
 
 
 def _coverage(pair: Pair, ready: Prepared) -> float | str | None:
@@ -119,23 +121,21 @@ def answered(pair: Pair) -> bool:
 def prepare(pairs: Sequence[Pair], embedder: Embedder) -> Iterator[Prepared]:
     """Each pair, in order."""
     unfit = [_too_long(pair) for pair in pairs]
-    texts = {
-        text
+    given = [
+        {name: [] if name in problems else texts for name, texts in _texts(pair).items()}
         for pair, problems in zip(pairs, unfit, strict=True)
-        for name, given in _texts(pair).items()
-        if name not in problems
-        for text in given
-    }
-    read_texts, vectors = read(texts, {_after_turn(pair.example) for pair in pairs}, embedder)
-    for pair, problems in zip(pairs, unfit, strict=True):
-        found = {
-            name: [] if name in problems else [read_texts[text] for text in given]
-            for name, given in _texts(pair).items()
-        }
-        for name, each in found.items():
-            if sum(len(one.statements) for one in each) > MAX_STATEMENTS:
+    ]
+    texts = {text for each in given for some in each.values() for text in some}
+    wholes = {text for each in given for text in (*each["answer"], *each["references"])}
+    for pair in pairs:
+        wholes |= {pair.example.question, _after_turn(pair.example)}
+    read_texts, vectors = read(texts, wholes, embedder)
+    for pair, problems, each in zip(pairs, unfit, given, strict=True):
+        found = {name: [read_texts[text] for text in some] for name, some in each.items()}
+        for name, some in found.items():
+            if sum(len(one.statements) for one in some) > MAX_STATEMENTS:
                 problems[name] = f"the {name} {TOO_LONG}"
-                each.clear()
+                some.clear()
         if not _latin(pair.example.question):
             problems["question"] = OTHER_SCRIPT
         yield Prepared(
@@ -181,13 +181,8 @@ def _latin(text: str) -> bool:
 
 
 def _asked(example: Example, vectors: dict[str, Vectors]) -> Asked:
-    own = terms(example.question)
-    turns = terms(" ".join(turn.content for turn in example.history))
     return Asked(
-        frozenset(own),
-        frozenset(numbers(example.question)),
-        frozenset(own | turns),
-        vectors[_after_turn(example)],
+        statement(example.question), vectors[example.question], vectors[_after_turn(example)]
     )
 
 

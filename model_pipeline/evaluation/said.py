@@ -1,8 +1,8 @@
-"""What texts say: their sentences, with the words, numbers, names and vectors to compare by."""
+"""What texts say: their statements, with vectors to compare by."""
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,116 +11,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_pipeline.domain import Embedder
-from model_pipeline.text.sentences import sentences
-from model_pipeline.text.words import STOPWORDS, WORD, denies, names, numbers, shown, stems
+from model_pipeline.evaluation.amounts import Amount
+from model_pipeline.evaluation.statements import POLAR, Statement, statements
 
 Vectors = NDArray[np.float32]
-
-# What says only that there is no answer: "I do not have that information", "The documents do not
-# say", "Not mentioned in the context". Written from the refusals of half of MTRAG-UN's tasks.
-_WHO = (
-    r"I|we|documents?|documentation|passages?|the context|texts?|sources?|answers?|information|"
-    r"there"
-)
-_NOT = r"not|cannot|unable|no|neither|lacks?|without"
-_KNOWN = (
-    r"information|info|details?|knowledge|know|knowing|answer\w*|data|aware|find|found|mention\w*|"
-    r"specif\w+|provide[sd]?|sure|help|assist|advise|confirm|says?|state[sd]?|contain\w*|name|"
-    r"recommendation|discuss\w*|address\w*"
-)
-_PLACE = r"documents?|documentation|context|passages?|sources?|texts?"
-DECLINES = re.compile(
-    rf"\b(?:{_WHO})\b[^.;:]{{0,60}}?(?:\b(?:{_NOT})\b|n['’]t\b)[^.;:]{{0,40}}?\b(?:{_KNOWN})\b"
-    rf"|^(?:no|not (?:enough|mentioned|specified|found|in the))\b.{{0,40}}"
-    rf"\b(?:information|answers?|details?|mentioned|{_PLACE})\b"
-    r"|\bnot (?:mentioned|specified|provided|stated|found|in|covered|available)\b.{0,30}"
-    rf"\b(?:{_PLACE})\b",
-    re.IGNORECASE,
-)
-# What is polite and says nothing.
-COURTESY = re.compile(
-    r"\b(?:thank(?:s| you)|you(?:['’]re| are) welcome|(?:happy|glad) to (?:help|assist)|"
-    r"hope (?:this|that|it) (?:helps|answers)|let me know|feel free|anything else|"
-    r"(?:good|great|excellent) (?:question|thing to ask))\b|^(?:sure|certainly|of course)[!.,]*$",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A sentence, a list item, a heading or a row, as it is shown. `order` are the stems of the
-    words that say something, as they come."""
-
-    text: str
-    order: tuple[str, ...]
-
-    @cached_property
-    def terms(self) -> frozenset[str]:
-        return frozenset(self.order)
-
-    @cached_property
-    def bigrams(self) -> frozenset[tuple[str, str]]:
-        return frozenset(zip(self.order, self.order[1:], strict=False))
-
-    @cached_property
-    def numbers(self) -> frozenset[str]:
-        return frozenset(numbers(self.text))
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        return frozenset(names(self.text))
-
-    @cached_property
-    def denies(self) -> bool:
-        return denies(self.text)
-
-    @cached_property
-    def declines(self) -> bool:
-        return DECLINES.search(self.text) is not None
-
-    @cached_property
-    def claims(self) -> bool:
-        """Whether it says something that can be right or wrong."""
-        asks = self.text.endswith("?")
-        return bool(self.order) and not (asks or self.declines or COURTESY.search(self.text))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A question: its own words and numbers, those of all that was said before it, and the vector
-    of it after the user's last turn, [dimensions]."""
+    """A question, and the vectors of it alone and after the user's last turn, [dimensions]
+    each."""
 
-    terms: frozenset[str]
-    numbers: frozenset[str]
-    talk: frozenset[str]
+    statement: Statement
     vector: Vectors
+    after_turn: Vectors
+
+    @property
+    def terms(self) -> frozenset[str]:
+        return self.statement.terms
+
+    @property
+    def amounts(self) -> frozenset[Amount]:
+        return self.statement.amounts
 
 
 @dataclass(frozen=True)
 class Text:
-    """`vectors` is [len(statements), dimensions], rows of norm 1."""
+    """`vectors` is [len(statements), dimensions], rows of norm 1, and `vector` that of the text as
+    it stands, [dimensions], where it was embedded."""
 
     statements: tuple[Statement, ...]
     vectors: Vectors
+    vector: Vectors | None = None
 
     @cached_property
     def claims(self) -> Text:
-        return self.only([n for n, one in enumerate(self.statements) if one.claims])
+        found = [n for n, one in enumerate(self.statements) if one.claims]
+        weighty = [n for n in found if not self.statements[n].slight]
+        return self.only(weighty or found)
 
     def only(self, chosen: Sequence[int]) -> Text:
-        return Text(tuple(self.statements[n] for n in chosen), self.vectors[list(chosen)])
+        return Text(
+            tuple(self.statements[n] for n in chosen), self.vectors[list(chosen)], self.vector
+        )
 
     @property
     def declines(self) -> bool:
         return any(one.declines for one in self.statements)
+
+    @property
+    def verdict(self) -> int:
+        """1 where it begins with a yes, -1 with a no, else 0."""
+        return self.statements[0].verdict if self.statements else 0
+
+    @property
+    def slight(self) -> bool:
+        """Whether no claim says more than a yes, a no or a list's number."""
+        return all(one.slight for one in self.claims.statements)
 
     @cached_property
     def terms(self) -> frozenset[str]:
         return frozenset[str]().union(*(one.terms for one in self.statements))
 
     @cached_property
-    def numbers(self) -> frozenset[str]:
-        return frozenset[str]().union(*(one.numbers for one in self.statements))
+    def names(self) -> frozenset[str]:
+        return frozenset[str]().union(*(one.names for one in self.statements))
+
+    @cached_property
+    def amounts(self) -> frozenset[Amount]:
+        return frozenset[Amount]().union(*(one.amounts for one in self.statements))
 
     @cached_property
     def bigrams(self) -> frozenset[tuple[str, str]]:
@@ -137,8 +96,25 @@ class Text:
         """[dimensions], of norm 1: its statements' vectors by their weights."""
         return normed(np.asarray(self.weights @ self.vectors, dtype=np.float32))
 
+    @property
+    def whole(self) -> Vectors:
+        return self.mean if self.vector is None else self.vector
+
+
+def bare(asked: Asked, answer: Text) -> bool:
+    """Whether a yes or a no was asked for, and it is no more than that: in a word, or the question
+    as a statement."""
+    claims = answer.claims
+    if not claims.statements or not POLAR.search(asked.statement.text):
+        return False
+    again = not claims.terms - asked.terms
+    stated = not any(POLAR.match(one.text) for one in claims.statements)
+    return (again and stated) or (answer.verdict != 0 and answer.slight)
+
 
 def joined(texts: Sequence[Text]) -> Text:
+    if len(texts) == 1:
+        return texts[0]
     if not texts:
         return Text((), np.zeros((0, 0), np.float32))
     return Text(
@@ -156,26 +132,31 @@ def share(held: Collection[object], of: Collection[object], default: float = 0.0
     return len(held) / len(of) if of else default
 
 
+def shared(asked: Asked, wanted: Text, said: Text) -> tuple[float, float]:
+    """The share of what is wanted that is said, by words beyond the question's, and the geometric
+    mean of that and of the share of what is said that is wanted."""
+    given = asked.terms if wanted.terms - asked.terms else frozenset[str]()
+    new, told = wanted.terms - given, said.terms - given
+    same = len(new & told)
+    return same / max(1, len(new)), same / math.sqrt(max(1, len(new)) * max(1, len(told)))
+
+
+def logistic(found: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
+    """[...], of features [..., f] and f weights with a constant behind them."""
+    return np.asarray(1 / (1 + np.exp(-(found @ np.array(weights[:-1]) + weights[-1]))))
+
+
 def read(
-    texts: Iterable[str], questions: Iterable[str], embedder: Embedder
+    texts: Iterable[str], wholes: Collection[str], embedder: Embedder
 ) -> tuple[dict[str, Text], dict[str, Vectors]]:
-    """Each distinct text by its sentences, each question as a whole: all in one call."""
+    """Each distinct one of `texts` by its sentences, and the vectors of `wholes`, which some of
+    `texts` may be among: all in one call."""
     found = {text: statements(text) for text in dict.fromkeys(texts)}
-    asked = list(dict.fromkeys(questions))
-    said = sorted({one.text for each in found.values() for one in each} | set(asked))
+    said = sorted({one.text for each in found.values() for one in each}.union(wholes))
     place = {text: n for n, text in enumerate(said)}
     vectors = embedder.embed(said) if said else np.zeros((0, embedder.dimensions), np.float32)
-    read = {
-        text: Text(each, vectors[[place[one.text] for one in each]]) for text, each in found.items()
-    }
-    return read, {text: vectors[place[text]] for text in asked}
-
-
-def statements(text: str) -> tuple[Statement, ...]:
-    text = text.encode("utf-8", "replace").decode()  # lone surrogates
-    pieces = [shown(text[one.start : one.end]) for one in sentences(text)]
-    return tuple(Statement(piece, _order(piece)) for piece in pieces if piece)
-
-
-def _order(text: str) -> tuple[str, ...]:
-    return tuple(stems([word for word in WORD.findall(text.lower()) if word not in STOPWORDS]))
+    whole = {text: vectors[place[text]] for text in wholes}
+    return {
+        text: Text(each, vectors[[place[one.text] for one in each]], whole.get(text))
+        for text, each in found.items()
+    }, whole

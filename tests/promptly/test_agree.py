@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -42,9 +43,31 @@ def test_prints_how_each_metric_agrees(home: Path) -> None:
     rating = json.loads(found.stdout)["rating"]
     assert rating["coverage"]["agreement"]["auc"]["value"] == 1
     assert rating["coverage"]["good"] == 3
-    assert rating["faithfulness"] == {"rows": 0, "unscored": 12, "good": 3, "agreement": None}
+    assert rating["coverage"]["beside"]["cosine"]["agreement"]["auc"]["value"] == 1
+    assert rating["coverage"]["beside"]["ROUGE-L F1"]["ahead"]["auc"]["value"] == 0
+    unscored = {"rows": 0, "unscored": 12, "good": 3, "agreement": None, "beside": {}}
+    assert rating["faithfulness"] == unscored
     table = CliRunner().invoke(app, ["evaluate", "agree", path], catch_exceptions=False)
     assert "ROUGE-L F1" in table.stdout
+    assert table.stdout.count("cosine") == 2  # of relevance and of coverage
+
+
+@pytest.mark.usefixtures("embedder")
+def test_a_table_of_several_ratings(home: Path) -> None:
+    rows = [json.loads(line) for line in ratings(home).read_text().splitlines()]
+    path = home / "ratings.csv"
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, ["question", "answer", "reference", "clear", "fluent"])
+        table.writeheader()
+        for row in rows:
+            rating = row.pop("rating")
+            table.writerow({**row, "clear": rating, "fluent": "yes" if rating > 3 else "no"})
+    asked = ["evaluate", "agree", str(path), "--rating", "clear", "--rating", "fluent", "--json"]
+    found = CliRunner().invoke(app, asked, catch_exceptions=False)
+    printed = json.loads(found.stdout)
+    assert list(printed) == ["clear", "fluent"]
+    assert printed["fluent"]["coverage"]["good"] == 0.5
+    assert printed["fluent"]["coverage"]["agreement"]["auc"]["value"] == 1
 
 
 @pytest.mark.usefixtures("embedder")

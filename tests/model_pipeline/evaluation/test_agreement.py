@@ -8,7 +8,13 @@ from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from model_pipeline.errors import InvalidInput
-from model_pipeline.evaluation.agreement import DRAWS, MAX_ROWS, MIN_ROWS, agreement
+from model_pipeline.evaluation.agreement import DRAWS, MAX_ROWS, MIN_ROWS, Agreement, drawn
+
+
+def agreement(score: object, *, good: float = 4, seed: int = 0) -> Agreement:
+    found = drawn({"one": score}, RATINGS, LENGTHS, good=good, seed=seed)  # type: ignore[dict-item]
+    return found["one"].agreement()
+
 
 RANDOM = np.random.default_rng(3)
 RATINGS = RANDOM.integers(1, 6, 80).astype(float)  # many ties
@@ -17,7 +23,7 @@ LENGTHS = RANDOM.integers(5, 200, 80)
 
 
 def test_equals_the_reference_implementations_with_ties() -> None:
-    found = agreement({"one": SCORE}, RATINGS, LENGTHS, good=4, seed=0)["one"]
+    found = agreement(SCORE)
     assert found.spearman.value == pytest.approx(spearmanr(SCORE, RATINGS)[0], abs=1e-9)
     assert found.kendall.value == pytest.approx(kendalltau(SCORE, RATINGS)[0], abs=1e-9)
     assert found.auc.value == pytest.approx(roc_auc_score(RATINGS >= 4, SCORE), abs=1e-9)
@@ -25,7 +31,7 @@ def test_equals_the_reference_implementations_with_ties() -> None:
 
 
 def test_resamples_equal_the_statistic_of_the_rows_drawn() -> None:
-    found = agreement({"one": SCORE}, RATINGS, LENGTHS, good=4, seed=5)["one"]
+    found = agreement(SCORE, seed=5)
     drawn = np.random.default_rng(5).multinomial(80, np.full(80, 1 / 80), size=DRAWS)
     rows = [np.repeat(np.arange(80), counts) for counts in drawn]
     each = [spearmanr(SCORE[chosen], RATINGS[chosen])[0] for chosen in rows]
@@ -37,21 +43,23 @@ def test_resamples_equal_the_statistic_of_the_rows_drawn() -> None:
 
 def test_differences_are_of_the_same_resamples() -> None:
     scores = {"one": SCORE, "same": SCORE * 2, "noise": RANDOM.normal(size=80)}
-    found = agreement(scores, RATINGS, LENGTHS, good=4, seed=0, against="one")
-    assert found["same"].spearman.low == found["same"].spearman.high == 0
-    assert found["noise"].spearman.high < 0
-    assert found["noise"].auc.high < 0
+    found = drawn(scores, RATINGS, LENGTHS, good=4, seed=0)
+    same = found["same"].less(found["one"])
+    assert same.spearman.low == same.spearman.high == 0
+    noise = found["noise"].less(found["one"])
+    assert noise.spearman.high < 0
+    assert noise.auc.high < 0
 
 
 def test_what_is_the_same_for_all_agrees_with_nothing() -> None:
-    found = agreement({"one": np.ones(80)}, RATINGS, LENGTHS, good=4, seed=0)["one"]
+    found = agreement(np.ones(80))
     assert np.isnan(found.spearman.value)
     assert np.isnan(found.kendall.low)
     assert found.auc.value == 0.5
-    assert np.isnan(agreement({"one": SCORE}, RATINGS, LENGTHS, good=9, seed=0)["one"].auc.value)
+    assert np.isnan(agreement(SCORE, good=9).auc.value)
 
 
 @pytest.mark.parametrize("rows", [0, MIN_ROWS - 1, MAX_ROWS + 1])
 def test_too_few_and_too_many_rows(rows: int) -> None:
     with pytest.raises(InvalidInput, match=f"There are {rows} rated answers"):
-        agreement({}, np.zeros(rows), np.zeros(rows), good=1, seed=0)
+        drawn({}, np.zeros(rows), np.zeros(rows), good=1, seed=0)
