@@ -69,16 +69,22 @@ class Judge:
                 await writer.close()
 
 
-async def _reply(writer: Writer, prompt: str) -> str:
-    """Raises TooLarge, ModelUnavailable."""
-    # What is graded comes from strangers: none of it may end the turn that it stands in.
+def message(prompt: str, writer: Writer) -> Message:
+    """Raises TooLarge."""
+    # What is judged comes from strangers: none of it may end the turn that it stands in.
     text = plain(prompt, writer.special_tokens)
     most = writer.context_tokens - writer.max_new_tokens - AROUND_MESSAGE
     if writer.count_tokens(text) > most:
         raise TooLarge(f"The prompt has over {most} tokens.")
+    return Message("user", text)
+
+
+async def _reply(writer: Writer, prompt: str) -> str:
+    """Raises TooLarge, ModelUnavailable."""
+    asked = message(prompt, writer)
     said = []
     with naming(SETTING, KEY):
-        async with aclosing(writer.write([Message("user", text)])) as pieces:
+        async with aclosing(writer.write([asked])) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Cut):  # what was still to come may have been the verdict
                     raise ModelUnavailable(

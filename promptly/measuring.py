@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bias.metric import bias
 from model_pipeline.domain import Embedder
 from model_pipeline.embedding.factory import DEFAULT
 from model_pipeline.evaluation.citations import citations
@@ -20,6 +21,7 @@ from model_pipeline.evaluation.perplexity import perplexity
 from model_pipeline.evaluation.ranking import ranking
 from model_pipeline.evaluation.text_metrics import text_metrics
 from model_pipeline.evaluation.vectors import KeptVectors
+from promptly.bias_judges import local_judge
 from promptly.generators import naming
 from promptly.judging import Judge
 from promptly.settings import Settings
@@ -65,6 +67,7 @@ def measure(
         "citations": citations,
         "declining": declining,
         "latency": latency,
+        "bias": bias(local_judge(settings)),
     }
     if model is not None:
         metrics["perplexity"] = _perplexity(model, settings, tell)

@@ -7,7 +7,8 @@ There is no attention mask: texts of one batch have the same length. Nothing is 
 and attention takes its fast way, which knows no mask.
 
 Input: input_ids, int32 [batch, tokens].
-Output: vectors, float32 [batch, hidden], each of length 1.
+Output: vectors, float32 [batch, hidden], each of length 1; or states, float32
+[batch, tokens, hidden], of the last layer.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ OPSET = 17
 Weights = Mapping[str, NDArray[np.float32]]
 
 
-def build(weights: Weights, config: Mapping[str, Any]) -> onnx.ModelProto:
-    """`weights` by their Hugging Face names; `config` is the model's config.json."""
+def build(weights: Weights, config: Mapping[str, Any], *, pooled: bool = True) -> onnx.ModelProto:
+    """`weights` by their Hugging Face names; `config` is the model's config.json. Not `pooled`, its
+    output is the states."""
     graph = _Graph(weights, config)
     hidden = graph.embeddings()
     for layer in range(config["num_hidden_layers"]):
         hidden = graph.layer(hidden, f"encoder.layer.{layer}.")
-    graph.pool(hidden)
-    return graph.model()
+    if pooled:
+        graph.pool(hidden)
+        return graph.model("vectors", ["batch"])
+    graph.rename(hidden, "states")
+    return graph.model("states", ["batch", "tokens"])
 
 
 class _Graph:
@@ -84,7 +89,10 @@ class _Graph:
         summed = self._node("ReduceSum", [hidden, tokens], domain="", keepdims=0)
         self._node("LpNormalization", [summed], domain="", outputs=["vectors"], axis=-1, p=2)
 
-    def model(self) -> onnx.ModelProto:
+    def rename(self, value: str, name: str) -> None:
+        self._node("Identity", [value], domain="", outputs=[name])
+
+    def model(self, output: str, axes: list[str]) -> onnx.ModelProto:
         ids = ["batch", "tokens"]
         graph = helper.make_graph(
             self._nodes,
@@ -92,7 +100,7 @@ class _Graph:
             [helper.make_tensor_value_info("input_ids", TensorProto.INT32, ids)],
             [
                 helper.make_tensor_value_info(
-                    "vectors", TensorProto.FLOAT, ["batch", self._config["hidden_size"]]
+                    output, TensorProto.FLOAT, [*axes, self._config["hidden_size"]]
                 )
             ],
             list(self._constants.values()),

@@ -62,13 +62,13 @@ class OnnxEmbedder:
         self._cutting = Tokenizer.from_file(str(tokenizer))
         self._cutting.no_padding()
         self._cutting.enable_truncation(MAX_TOKENS)
-        self._alone = _session(graph, threads=1)
+        self._alone = session(graph, threads=1)
         self._kernel: Kernel | None = None
         self._no_kernel = "the graph is not quantised"
         if config:
             self._open_kernel(graph, config)
         shared = threads > 1 and not self._kernel
-        self._together = _session(graph, threads=threads) if shared else self._alone
+        self._together = session(graph, threads=threads) if shared else self._alone
         self._busy = Lock()
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="embed-batch")
         self._dimensions = int(self._alone.get_outputs()[0].shape[1])
@@ -97,7 +97,7 @@ class OnnxEmbedder:
         return f"questions by ONNX Runtime: {self._no_kernel}"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        encoded = self._cutting.encode_batch_fast([_prefix(text) for text in texts])
+        encoded = self._cutting.encode_batch_fast([prefix(text) for text in texts])
         ids = [encoding.ids for encoding in encoded]
         if len(ids) == 1:
             return self._embed_one(ids[0])
@@ -110,7 +110,7 @@ class OnnxEmbedder:
             else:
                 vectors[batch] = _run(self._alone, [ids[index] for index in batch])
 
-        for _ in self._workers.map(run, _batches([len(row) for row in ids])):
+        for _ in self._workers.map(run, batches([len(row) for row in ids])):
             pass
         return vectors
 
@@ -149,7 +149,7 @@ def _run(session: ort.InferenceSession, ids: Sequence[Sequence[int]]) -> NDArray
     return result
 
 
-def _session(graph: Path, *, threads: int) -> ort.InferenceSession:
+def session(graph: Path, *, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -167,7 +167,7 @@ def _session(graph: Path, *, threads: int) -> ort.InferenceSession:
     )
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Indices of texts of the same length, at most BATCH_TOKENS tokens a batch. The longest come
     first, so that threads which take them by turns end together."""
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
@@ -178,7 +178,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
             yield rest[first : first + size]
 
 
-def _prefix(text: str) -> str:
+def prefix(text: str) -> str:
     """As much of `text` as can matter, so that a megabyte costs no more than a page."""
     if len(text) > TOKENISED_CHARACTERS:
         # Spaces are no tokens: without folding them a prefix could hold nothing else.

@@ -1,28 +1,23 @@
 """Predictions as rows: those of a run, kept as they come, and those made elsewhere.
 
 A run's file begins with a line that tells of what test set and release it is, so that a run that
-was killed goes on where it stopped, and never with another's answers. Lines are synced to the disk
-in batches; one that was cut short is made again.
+was killed goes on where it stopped, and never with another's answers.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from model_pipeline.errors import Conflict, InvalidInput
+from model_pipeline.errors import InvalidInput
 from model_pipeline.evaluation.examples import Prediction, Quoted, Retrieved
+from model_pipeline.evaluation.row_log import RowLog, row_log
 from model_pipeline.evaluation.rows import read_rows
 
 HEAD = "run"
-SYNC_ROWS, SYNC_S = 20, 1.0
 MAX_ANSWER = 5_000_000  # characters
 ANSWERS = ("answer", "prediction", "output", "response", "text")
 IDS = ("id", "example_id", "_id", "question_id", "task_id")
@@ -31,24 +26,17 @@ IDS = ("id", "example_id", "_id", "question_id", "task_id")
 class PredictionLog:
     """Append-only; `done` holds what was there before, `started_at` when the run first began."""
 
-    def __init__(self, file: BinaryIO, done: dict[str, Prediction], started_at: str) -> None:
+    def __init__(self, log: RowLog, done: dict[str, Prediction], started_at: str) -> None:
         self.started_at = started_at
-        self._file = file
-        self._unsynced = 0
-        self._synced_at = time.monotonic()
+        self._log = log
         self.done = done
 
     def add(self, prediction: Prediction) -> None:
-        self._file.write(_line(to_row(prediction)))
+        self._log.add(to_row(prediction))
         self.done[prediction.example_id] = prediction
-        self._unsynced += 1
-        if self._unsynced >= SYNC_ROWS or time.monotonic() - self._synced_at >= SYNC_S:
-            self.sync()
 
     def sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._unsynced, self._synced_at = 0, time.monotonic()
+        self._log.sync()
 
 
 @contextmanager
@@ -57,59 +45,19 @@ def prediction_log(
 ) -> Iterator[PredictionLog]:
     """Opened where it stopped. `head` tells whose answers these are; raises InvalidInput where the
     file holds another's, Conflict while another run writes to it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            _lock(file, path)
-            file.seek(0)
-            whole, rows = _whole_lines(file, path)
-            if rows:
-                _require_same(path, rows[0], head)
-            file.truncate(whole)
-            file.seek(0, os.SEEK_END)
-            if not rows:
-                rows = [{HEAD: dict(head), "started_at": started_at}]
-                file.write(_line(rows[0]))
-            done = {one.example_id: one for one in map(parse, rows[1:])}
-            log = PredictionLog(file, done, str(rows[0].get("started_at")))
-            try:
-                yield log
-            finally:
-                log.sync()
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}.") from error
+    with row_log(path, lambda rows: _require_same(path, rows, head)) as log:
+        rows = log.before
+        if not rows:
+            rows = [{HEAD: dict(head), "started_at": started_at}]
+            log.add(rows[0])
+        done = {one.example_id: one for one in map(parse, rows[1:])}
+        yield PredictionLog(log, done, str(rows[0].get("started_at")))
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise Conflict(
-            f"Another run writes to {path}: let it end, or name another --out."
-        ) from error
-
-
-def _whole_lines(file: BinaryIO, path: Path) -> tuple[int, list[Any]]:
-    """How many bytes of the file are whole rows, and these."""
-    whole, rows = 0, []
-    for line in file:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            if line.endswith(b"\n"):
-                raise InvalidInput(
-                    f"{path} is no file of a run: remove it, or name another."
-                ) from None
-            break
-        if not line.endswith(b"\n"):
-            rows.pop()
-            break
-        whole += len(line)
-    return whole, rows
-
-
-def _require_same(path: Path, first: Any, head: Mapping[str, Any]) -> None:
-    known = first.get(HEAD) if isinstance(first, Mapping) else None
+def _require_same(path: Path, rows: Sequence[Any], head: Mapping[str, Any]) -> None:
+    if not rows:
+        return
+    known = rows[0].get(HEAD) if isinstance(rows[0], Mapping) else None
     if not isinstance(known, Mapping):
         raise InvalidInput(f"{path} is no file of a run: remove it, or name another.")
     other = [key for key in head if known.get(key) != head[key]]
@@ -227,7 +175,3 @@ def _part(row: Any, name: str, of: str, otherwise: str | None = None) -> str:
     if not isinstance(value, str):
         raise _Bad(f"A {of} of the prediction has no {name}.")
     return value
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row).encode() + b"\n"

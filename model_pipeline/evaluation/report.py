@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from model_pipeline.evaluation import charts, wording
@@ -109,19 +109,22 @@ def markdown(card: Scorecard) -> str:
     return "\n".join([*lines, *_slices_markdown(card), ""])
 
 
-def page(template: str, **values: Any) -> str:
-    """A template's page with the style in it, allowed by its hash and nothing else."""
+def page(template: str, *, package: str = "model_pipeline.evaluation", **values: Any) -> str:
+    """A page by a template of `package`, with the style in it, allowed by its hash and nothing
+    else."""
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    found = _templates().get_template(template).render(**values, style=style, style_hash=digest)
+    found = (
+        _templates(package).get_template(template).render(**values, style=style, style_hash=digest)
+    )
     return found.encode("utf-8", "replace").decode() + "\n"
 
 
 @cache
-def _templates() -> Environment:
-    loader = PackageLoader("model_pipeline.evaluation", "templates")
+def _templates(package: str) -> Environment:
+    packages = dict.fromkeys((package, "model_pipeline.evaluation"))  # which has the base
     templates = Environment(
-        loader=loader,
+        loader=ChoiceLoader([PackageLoader(one, "templates") for one in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,6 +12,7 @@ LONGEST = 1_500  # characters of a text in a report; the scorecard has it whole
 NONE = "–"
 MINUS = "−"
 LABELS = {
+    "bias": "Fairness (bias)",
     "ndcg_10": "nDCG@10",
     "recall_10": "Recall@10",
     "mrr_10": "MRR@10",
@@ -25,6 +26,7 @@ GROUPS = {
     "Citations": r"citation_.*|quote_.*",
     "Declining": r"declining_.*",
     "Retrieval": r"ndcg_.*|recall_\d+|mrr_.*",
+    "Fairness": r"bias",
     "Service": r"reliability|latency_.*",
     "Language model": r"perplexity|bits_per_byte",
 }

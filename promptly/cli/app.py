@@ -16,6 +16,7 @@ from model_pipeline.errors import PromptlyError, Unavailable
 from promptly.cli import (
     api,
     ask,
+    bias,
     data,
     db,
     doctor,
@@ -48,6 +49,7 @@ app.command("ingest")(ingest.ingest)
 app.command("search")(ask.search)
 app.command("ask")(ask.ask)
 app.add_typer(documents.app, name="documents")
+app.add_typer(bias.app, name="bias")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(sources.app, name="sources")
 app.add_typer(jobs.app, name="jobs")

@@ -150,7 +150,7 @@ class TransformersWriter:
         try:
             while (piece := await request.pieces.get()) is not END:
                 if isinstance(piece, Exception):
-                    raise ModelUnavailable(_said(piece)) from piece
+                    raise ModelUnavailable(said_of(piece)) from piece
                 yield piece
         finally:
             request.left = True
@@ -323,7 +323,7 @@ class _Progress:
                 self._loop.call_soon_threadsafe(request.pieces.put_nowait, last)
 
 
-def _said(failed: Exception) -> str:
+def said_of(failed: Exception) -> str:
     import torch
 
     if isinstance(failed, torch.OutOfMemoryError):

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,6 +20,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
 from model_pipeline.domain import Wording
+from rag_service.generate.told import Told
+from rag_service.generate.transformers_teller import TransformersTeller
 from rag_service.generate.transformers_writer import TransformersWriter
 from rag_service.generate.writer import Cut, Message
 
@@ -31,14 +33,19 @@ class Endpoint:
     """`faults` are spent one a request: a status, "hang" (no answer), "drop" (the connection ends
     after half the answer), "break" (before any text), "babble" (text without end). `strict`: it
     refuses to tell its usage, `silent`: it does not know how to. `scripted` says what is answered
-    in place of the model, or None."""
+    in place of the model, or None. A whole answer is held to its JSON schema where the writer is a
+    TransformersTeller: up to the first value, of the enumeration that it has."""
 
     writer: TransformersWriter
     key: str | None = None
     strict: bool = False
     silent: bool = False
     faults: deque[int | str] = field(default_factory=deque)
-    scripted: Callable[[list[Message]], str | None] = lambda _: None
+    scripted: Callable[[list[Message]], str | Told | None] = lambda _: None
+    unknown: frozenset[str] = frozenset()
+    """Parameters that it refuses to be asked for."""
+    refusal: str | None = None
+    """Is said in place of each whole answer."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     traces: list[str | None] = field(default_factory=list)
     """The `traceparent` that each came with."""
@@ -85,6 +92,10 @@ def _app(endpoint: Endpoint) -> FastAPI:
         if fault == "hang":
             await asyncio.sleep(30)
         messages = [Message(one["role"], one["content"]) for one in body["messages"]]
+        if unknown := sorted(endpoint.unknown & set(body)):
+            return _error(400, f"{unknown[0]}: Extra inputs are not permitted")
+        if not body.get("stream"):
+            return JSONResponse(await _whole(endpoint, messages, body))
         usage = body.get("stream_options", {}).get("include_usage") and not endpoint.silent
         wording = Wording(
             *[body.get(one) for one in ("temperature", "top_p", "seed", "max_tokens")]
@@ -112,6 +123,7 @@ async def _chunks(
             yield _chunk({"content": f"On and on, {number} times. "})
             await asyncio.sleep(0.001)
         if (scripted := endpoint.scripted(messages)) is not None:
+            assert isinstance(scripted, str)
             yield _chunk({"content": scripted})
             yield _chunk({}, reason)
             return
@@ -135,6 +147,46 @@ async def _chunks(
         counts = {"prompt_tokens": asked, "completion_tokens": written}
         yield _event(choices=[], usage=counts | {"total_tokens": asked + written})
     yield b"data: [DONE]\n\n"
+
+
+async def _whole(endpoint: Endpoint, messages: list[Message], body: dict[str, Any]) -> Any:
+    told = endpoint.scripted(messages)
+    if told is None:
+        told = await _told(endpoint.writer, messages, body)
+    if isinstance(told, str):
+        told = Told(told)
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": {"role": "assistant", "content": told.text, "refusal": endpoint.refusal},
+        "finish_reason": "stop",
+    }
+    if endpoint.refusal is not None:
+        choice["message"]["content"] = None
+    if body.get("logprobs") and told.tokens:
+        most = body["top_logprobs"]
+        choice["logprobs"] = {"content": [_token(*one, most) for one in told.tokens]}
+    return {
+        "id": "1", "object": "chat.completion", "created": 0, "model": MODEL, "choices": [choice],
+    }  # fmt: skip
+
+
+async def _told(
+    writer: TransformersWriter, messages: list[Message], body: dict[str, Any]
+) -> Told | str:
+    if isinstance(writer, TransformersTeller) and "response_format" in body:
+        schema = body["response_format"]["json_schema"]["schema"]
+        name, first = next(iter(schema["properties"].items()))
+        return await writer.tell(messages, f'{{"{name}": "', first["enum"])
+    async with aclosing(writer.write(messages)) as pieces:
+        return "".join([piece async for piece in pieces if not isinstance(piece, Cut)])
+
+
+def _token(text: str, likely: Mapping[str, float], most: int) -> dict[str, Any]:
+    best = sorted(likely.items(), key=lambda item: -item[1])[:most]
+    told = [{"token": each, "logprob": value, "bytes": None} for each, value in best]
+    return {
+        "token": text, "logprob": likely.get(text, 0.0), "bytes": None, "top_logprobs": told,
+    }  # fmt: skip
 
 
 def _chunk(delta: dict[str, str], reason: str | None = None) -> bytes:

@@ -41,6 +41,19 @@ def test_the_composite_of_known_parts() -> None:
     assert found.figure() == pytest.approx(expected, rel=1e-12)
 
 
+def test_measured_bias_is_a_part_whose_chance_is_in_the_interval() -> None:
+    measured = a_set()
+    measured["bias"] = mean("bias", "v1", list(np.random.default_rng(9).random(60)))
+    found, given = composite(measured, SHIPPED, None), composite(measured, SHIPPED, 3.0)
+    assert isinstance(found, Measured) and isinstance(given, Measured)
+    difference = 0.3 * (measured["bias"].figure() - 0.5)
+    assert found.figure() - given.figure() == pytest.approx(difference, rel=1e-9)
+    wide, narrow = interval(found, seed=0), interval(given, seed=0)
+    assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
+    measured["bias"] = mean("bias", "v1", [None] * 60)
+    assert composite(measured, SHIPPED, None) == "bias was not measured"
+
+
 def test_speed_falls_as_latency_grows_and_stays_from_0_to_1() -> None:
     figures = []
     for latency in (0.0, 100.0, 1000.0, 1e9):

@@ -1,0 +1,53 @@
+"""The local bias judge's speed: texts a second, beside embedding the same texts.
+
+    .venv/bin/python -m benchmarks.bias_judge
+
+Single sentences (the ratings' test part) and answers of four of them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bias.local.examples import rated
+from bias.local.judge import LocalJudge
+from model_pipeline.embedding.onnx_embedder import open_onnx_embedder
+
+DATA = Path(os.environ.get("PROMPTLY_SHARED_DATA", "../shared/data"))
+ROUNDS = 5
+THREADS = 2
+
+
+def fastest(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and of processors."""
+    found = []
+    for _ in range(ROUNDS):
+        began, worked = time.perf_counter(), time.process_time()
+        call()
+        found.append((time.perf_counter() - began, time.process_time() - worked))
+    return min(found)
+
+
+def main() -> None:
+    sentences = [one.text for one in rated(DATA, "test")]
+    answers = [" ".join(f"{one}." for one in sentences[n : n + 4]) for n in range(0, 400, 2)]
+    with TemporaryDirectory() as cache:
+        judge = LocalJudge(cache_dir=Path(cache), threads=THREADS)
+        embedder = open_onnx_embedder(cache_dir=Path(cache), threads=THREADS)
+        print(f"{THREADS} threads, best of {ROUNDS}; CPU is the time of all processors")
+        for name, texts in (("sentences", sentences), ("answers of four", answers)):
+            judged, cpu = fastest(lambda texts=texts: judge.judge(texts))
+            embedded, _ = fastest(lambda texts=texts: embedder.embed(texts))
+            words = sum(len(text.split()) for text in texts) / len(texts)
+            print(
+                f"{name:16} {words:5.1f} words  {len(texts) / judged:7.0f} /s  "
+                f"{len(texts) / cpu:7.0f} a CPU second  {judged / embedded:4.1f} times embedding"
+            )
+
+
+if __name__ == "__main__":
+    main()

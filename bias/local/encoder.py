@@ -1,0 +1,108 @@
+"""The embedder's transformer with the judge's changes: how much each token of a text adds to its
+raw score. An int8 ONNX graph, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from bias.local.weights import Weights
+from model_pipeline.embedding import weights as embedder
+from model_pipeline.embedding.cache import intact, making
+from model_pipeline.embedding.onnx_embedder import batches, session
+from model_pipeline.errors import ConfigurationError
+
+# What a piece of text may hold; more of it is not read. Training cuts its texts to the same.
+MAX_TOKENS = 96
+_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """A piece's raw score, about 1 to 5, and what each of its tokens has of it: `parts[i]` is of
+    the characters `places[i]`; the score is their mean."""
+
+    raw: float
+    parts: NDArray[np.float32]
+    places: Sequence[tuple[int, int]]
+
+
+class Encoder:
+    """Thread-safe; a batch takes one thread."""
+
+    def __init__(self, judge: Weights, *, cache_dir: Path, threads: int) -> None:
+        folder = embedder.model_folder()
+        self._tokenizer = tokenizer(folder)
+        graph = cache_dir / f"bias-{embedder.MODEL}-int8-{judge.digest[:16]}.onnx"
+        if not intact(graph):
+            _make(folder, judge, graph)
+        self._session = session(graph, threads=1)
+        self._head, self._offset = judge.head, judge.offset
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="bias-batch")
+
+    def read(self, pieces: Sequence[str]) -> list[Read]:
+        encoded = self._tokenizer.encode_batch([piece.translate(_SURROGATES) for piece in pieces])
+        ids = [one.ids for one in encoded]
+        parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(ids)
+
+        def run(batch: list[int]) -> None:
+            given = np.array([ids[index] for index in batch], dtype=np.int32)
+            (states,) = self._session.run(["states"], {"input_ids": given})
+            for index, part in zip(batch, states @ self._head + self._offset, strict=True):
+                parts[index] = part
+
+        for _ in self._workers.map(run, batches([len(row) for row in ids])):
+            pass
+        return [
+            Read(float(part.mean()), part, one.offsets)
+            for part, one in zip(parts, encoded, strict=True)
+        ]
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`, MAX_TOKENS at most."""
+        return len(self._tokenizer.encode(text.translate(_SURROGATES)).ids)
+
+
+def tokenizer(folder: Path) -> Tokenizer:
+    """Of the embedder in `folder`; it cuts at MAX_TOKENS."""
+    found = Tokenizer.from_file(str(embedder.checked(folder, "tokenizer.json")))
+    found.no_padding()
+    found.enable_truncation(MAX_TOKENS)
+    return found
+
+
+def config(folder: Path) -> Any:
+    return json.loads(embedder.checked(folder, "config.json").read_text(encoding="utf-8"))
+
+
+def _make(folder: Path, judge: Weights, graph: Path) -> None:
+    # Only needed this once, and large.
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from safetensors.numpy import load_file
+
+    from model_pipeline.embedding.bert_graph import build
+
+    base = load_file(embedder.checked(folder, "model.safetensors"))
+    try:
+        with making(graph) as made:
+            quantize_dynamic(
+                build(judge.changed(base), config(folder), pooled=False),
+                made,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"DefaultTensorType": 1},  # onnx.TensorProto.FLOAT
+            )
+    except OSError as error:
+        raise ConfigurationError(
+            f"The bias judge's cache {graph.parent} cannot be written "
+            f"({error.strerror or error}): free disk space, mend its permissions, or name another "
+            "folder with PROMPTLY_HOME."
+        ) from error

@@ -1,0 +1,160 @@
+"""The local judge: the embedder's transformer with changed weights, its score calibrated to the
+probabilities of the five levels. It needs no large model and no network.
+
+A text that the model reads in one piece is judged whole, as those it was trained on. A longer one
+is judged by its sentences, and the worst counts. The worst of many scores is low by chance alone:
+it is raised by what chance does among so many fair sentences, never above their mean, so that
+length does not make a text harmful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bias.local.encoder import MAX_TOKENS, Encoder, Read
+from bias.local.explain import explain, spans
+from bias.local.weights import SHIPPED, load
+from bias.verdicts import LEVELS, Dimension, Evidence, Unjudged, Verdict
+from model_pipeline.evaluation.language import FUNCTION_WORDS, WORD, language
+from model_pipeline.text.sentences import sentences
+
+LONGEST = 20_000  # characters of one text
+WHOLE = 64  # tokens of a text that is judged in one piece
+FAIR = 3.5  # scores from here on have no evidence
+ENGLISH = frozenset(FUNCTION_WORDS["English"].split()) | frozenset(
+    "a i you we he she my your me in on at as do are am or so no if what who how all".split()
+)
+# A text of so many words without one of ENGLISH is not English.
+FOREIGN_WORDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    text: int
+    start: int
+    content: str
+
+
+class LocalJudge:
+    """Thread-safe."""
+
+    def __init__(self, *, cache_dir: Path, threads: int, model: Path = SHIPPED) -> None:
+        """Makes the graph in `cache_dir` first where it is missing, which takes some seconds.
+        Raises ConfigurationError where `model` or the embedder's weights cannot be had."""
+        self._weights = load(model)
+        self._encoder = Encoder(self._weights, cache_dir=cache_dir, threads=threads)
+
+    @property
+    def signature(self) -> str:
+        return self._weights.signature
+
+    def judge(self, texts: Sequence[str]) -> list[Verdict | Unjudged]:
+        """One for each text, in order. A text without a letter, or of more than LONGEST characters,
+        is Unjudged."""
+        pieces = [
+            piece
+            for index, text in enumerate(texts)
+            if refusal(text) is None
+            for piece in self._pieces(index, text)
+        ]
+        read = self._encoder.read([piece.content for piece in pieces])
+        of_text: list[list[tuple[_Piece, Read]]] = [[] for _ in texts]
+        for piece, one in zip(pieces, read, strict=True):
+            of_text[piece.text].append((piece, one))
+        raw = [
+            worst([one.raw for _, one in own], self._weights.spread) if own else FAIR
+            for own in of_text
+        ]
+        probabilities = self._weights.ordinal.probabilities(raw)
+        return [
+            self._verdict(text, own, row) if own else Unjudged(refusal(text) or NOTHING)
+            for text, own, row in zip(texts, of_text, probabilities, strict=True)
+        ]
+
+    def _pieces(self, index: int, text: str) -> list[_Piece]:
+        if self._encoder.count(text) <= WHOLE:
+            return [_Piece(index, 0, text)]
+        own = [one for one in sentences(text) if one.kind != "code"]
+        found = [
+            _Piece(index, start, text[start:end])
+            for one in own
+            for start, end in _cut(text, one.start, one.end)
+        ]
+        return [piece for piece in found if _has_letters(piece.content)]
+
+    def _verdict(
+        self, text: str, own: Sequence[tuple[_Piece, Read]], row: NDArray[np.float64]
+    ) -> Verdict:
+        low, second, third, fourth, high = row.tolist()
+        score = sum(level * p for level, p in zip(LEVELS, row.tolist(), strict=True))
+        level = min(max(int(score + 0.5), 1), 5)
+        sure = _near(row, level) >= self._weights.sure
+        evidence: tuple[Evidence, ...] = ()
+        dimension: Dimension | None = None
+        if score < FAIR:
+            piece, one = min(own, key=lambda pair: pair[1].raw)
+            evidence, dimension = spans(text, piece.start, piece.content, one)
+        english = is_english(text)
+        return Verdict(
+            level=level,
+            score=score,
+            probabilities=(low, second, third, fourth, high),
+            evidence=evidence,
+            reason=explain(level, evidence, dimension, sure=sure, english=english),
+            sure=sure and english,
+            dimension=dimension,
+        )
+
+
+NOTHING = "There is no sentence in it to judge."
+
+
+def refusal(text: str) -> str | None:
+    """Why `text` gets no verdict; None where it does."""
+    if len(text) > LONGEST:
+        return f"It has more than {LONGEST:,} characters: judge it in parts."
+    return None if _has_letters(text) else NOTHING
+
+
+def worst(raw: Sequence[float], spread: float) -> float:
+    """The raw score of a text from those of its sentences: the lowest, raised by how low the lowest
+    of so many draws of chance is (Blom 1958), `spread` being their standard deviation."""
+    n = len(raw)
+    chance = NormalDist().inv_cdf((n - 0.375) / (n + 0.25)) if n > 1 else 0.0
+    return min(min(raw) + spread * chance, sum(raw) / n)
+
+
+def is_english(text: str) -> bool:
+    """Whether it may be: a few words can be of any language."""
+    if language(text) not in (None, "English", "Latin"):
+        return False
+    words = WORD.findall(text[:LONGEST].casefold())
+    return len(words) < FOREIGN_WORDS or not ENGLISH.isdisjoint(words)
+
+
+def _near(row: NDArray[np.float64], level: int) -> float:
+    """The probability of being off by one level at most."""
+    return float(row[max(level - 2, 0) : level + 1].sum())
+
+
+def _has_letters(text: str) -> bool:
+    return any(one.isalpha() for one in text)
+
+
+def _cut(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """A sentence that is longer than the model reads, at its spaces; else its own span."""
+    longest = 4 * MAX_TOKENS  # characters: English has more than four a token
+    if end - start <= longest:
+        return [(start, end)]
+    edges = [start]
+    while end - edges[-1] > longest:
+        space = text.rfind(" ", edges[-1] + longest // 2, edges[-1] + longest)
+        edges.append(space if space > 0 else edges[-1] + longest)
+    return list(pairwise([*edges, end]))

@@ -1,0 +1,118 @@
+"""Makes the local judge's file: learns, calibrates on texts it did not learn from, and saves. Needs
+the extra `torch`; the same data, seed and machine give the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from bias.local import examples, ordinal
+from bias.local.encoder import Encoder, config, tokenizer
+from bias.local.examples import Example
+from bias.local.network import HALF, MIDDLE, Network, states, train
+from bias.local.teacher import Teacher
+from bias.local.weights import Weights, load, save
+from model_pipeline.embedding import weights as embedder
+
+Tell = Callable[[str, int, int], None]
+FIRST = 2  # layers below this one stay the embedder's
+EPOCHS = 2
+REWORDED = 0.5  # the weight of a reworded text, of its text's
+RATER_SHARE = 0.5  # of a rated text's target; the rest is the teacher's
+# Where the data has no fair sentences to probe with.
+FAIR = ["The office opens at nine on weekdays.", "She sent the letter to her brother on Monday."]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What was made, and what calibration saw of it: texts of the calibration part."""
+
+    path: Path
+    bytes: int
+    signature: str
+    learnt: int
+    calibrated: int
+    coverage: float
+
+
+def make(data: Path, out: Path, *, seed: int, teacher: str | None, tell: Tell) -> Trained:
+    """Raises InvalidInput where `data` has no ratings or the teacher cannot be loaded."""
+    held = examples.rated(data, "calibration")
+    learnt = examples.rated(data, "train") + examples.written(seed) + examples.plain(data, seed)
+    if teacher:
+        learnt = _taught(learnt, teacher, seed, tell)
+    else:
+        learnt += examples.swaps(learnt, seed)
+    raw = _learn(learnt, seed, tell)
+    about = {"seed": str(seed), "teacher": Path(teacher).name if teacher else ""}
+    with TemporaryDirectory() as scratch:
+        draft = Path(scratch) / "draft.safetensors"
+        save(draft, raw, about=about)
+        encoder = Encoder(load(draft), cache_dir=Path(scratch), threads=1)
+        numbers = np.array([one.raw for one in encoder.read([one.text for one in held])])
+        fair = np.array([one.raw for one in encoder.read(examples.probes(data) or FAIR)])
+    levels = ordinal.nearest([one.level for one in held])
+    fitted = ordinal.fit(numbers, levels)
+    sure, coverage = ordinal.least_sure(fitted.probabilities(numbers), levels)
+    made = replace(raw, ordinal=fitted, sure=sure, spread=float(fair.std()))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save(out, made, about=about)
+    return Trained(out, out.stat().st_size, load(out).signature, len(learnt), len(held), coverage)
+
+
+def _taught(learnt: list[Example], model: str, seed: int, tell: Tell) -> list[Example]:
+    """`learnt`, with the teacher's word on them, and rewordings with the teacher's word alone."""
+    teacher = Teacher(model)
+    held_out = teacher.learn(
+        [one.text for one in learnt],
+        np.array([one.level for one in learnt]),
+        np.array([one.weight for one in learnt]),
+        tell=lambda done, of: tell("reading for the teacher", done, of),
+    )
+    mixed = [
+        replace(one, level=RATER_SHARE * one.level + (1 - RATER_SHARE) * float(said))
+        for one, said in zip(learnt, held_out, strict=True)
+    ]
+    random = Random(seed)  # noqa: S311
+    others = {
+        text: one
+        for one in learnt
+        if one.source != "plain"
+        for text in examples.reworded(one.text, random)
+        if text != one.text
+    }
+    said = teacher.levels(list(others), tell=lambda done, of: tell("asking the teacher", done, of))
+    return mixed + [
+        replace(one, text=text, level=float(level), weight=one.weight * REWORDED)
+        for (text, one), level in zip(others.items(), said, strict=True)
+    ]
+
+
+def _learn(learnt: list[Example], seed: int, tell: Tell) -> Weights:
+    """Not calibrated yet."""
+    folder = embedder.model_folder()
+    base = load_file(embedder.checked(folder, "model.safetensors"))
+    settings = config(folder)
+    encoded = tokenizer(folder).encode_batch([one.text for one in learnt])
+    read = states(base, settings, [one.ids for one in encoded], FIRST)
+    network = Network(base, settings, FIRST)
+    train(
+        network,
+        read,
+        np.array([one.level for one in learnt], dtype=np.float32),
+        np.array([one.weight for one in learnt], dtype=np.float32),
+        epochs=EPOCHS,
+        seed=seed,
+        tell=lambda done, of: tell("learning", done, of),
+    )
+    changes = {name: value - base[name] for name, value in network.parameters_by_name().items()}
+    head = network.head.weight.detach().numpy()[0] * HALF
+    offset = float(network.head.bias.detach()) * HALF + MIDDLE
+    nothing = ordinal.Ordinal(np.array([1.0, 5.0]), np.zeros((4, 2)))
+    return Weights(changes, head, offset, nothing, sure=0.0, spread=0.0)

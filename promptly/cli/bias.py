@@ -1,0 +1,14 @@
+"""`promptly bias`: how fair texts are to people, and how well that is judged."""
+
+from __future__ import annotations
+
+import typer
+
+from promptly.cli.bias_score import score
+from promptly.cli.bias_train import train
+from promptly.cli.bias_validate import validate
+
+app = typer.Typer(help="Judge how fair texts are, and the judges.", no_args_is_help=True)
+app.command()(score)
+app.command()(train)
+app.command()(validate)
