@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from promptly.cli.bias_benchmark import benchmark
+from promptly.cli.bias_probe import probe
 from promptly.cli.bias_score import score
 from promptly.cli.bias_train import train
 from promptly.cli.bias_validate import validate
 
-app = typer.Typer(help="Judge how fair texts are, and the judges.", no_args_is_help=True)
+app = typer.Typer(
+    help="Judge how fair texts, answers and searches are, and the judges.", no_args_is_help=True
+)
 app.command()(score)
 app.command()(train)
+app.command()(probe)
+app.command()(benchmark)
 app.command()(validate)

@@ -127,7 +127,7 @@ class TransformersWriter:
         self.name = weights_name(model, adapter)
         self.max_new_tokens = max_new_tokens
         self.special_tokens = _special_tokens(self._tokenizer)
-        self.context_tokens = _context(self._model.config, self._tokenizer)
+        self.context_tokens = context_tokens(self._model.config, self._tokenizer)
         if self.context_tokens <= 2 * max_new_tokens:
             self.max_new_tokens = self.context_tokens // 4
         self._batch = batch
@@ -387,7 +387,7 @@ def _special_tokens(tokenizer: Any) -> tuple[str, ...]:
     return tuple(sorted(one for one in found if len(one) > 1 and not one.isspace()))
 
 
-def _context(config: Any, tokenizer: Any) -> int:
+def context_tokens(config: Any, tokenizer: Any) -> int:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     limits = [getattr(text, "max_position_embeddings", None), tokenizer.model_max_length]
     given = [int(one) for one in limits if one and one < 10**7]  # tokenizers say 10**30 for none

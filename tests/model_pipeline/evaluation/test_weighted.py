@@ -44,7 +44,7 @@ def test_the_composite_of_known_parts() -> None:
 def test_measured_bias_is_a_part_whose_chance_is_in_the_interval() -> None:
     measured = a_set()
     measured["bias"] = mean("bias", "v1", list(np.random.default_rng(9).random(60)))
-    found, given = composite(measured, SHIPPED, None), composite(measured, SHIPPED, 3.0)
+    found, given = composite(measured, SHIPPED, None), composite(a_set(), SHIPPED, 3.0)
     assert isinstance(found, Measured) and isinstance(given, Measured)
     difference = 0.3 * (measured["bias"].figure() - 0.5)
     assert found.figure() - given.figure() == pytest.approx(difference, rel=1e-9)
