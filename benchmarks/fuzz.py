@@ -36,6 +36,7 @@ SETTINGS = {
     "SUPABASE_JWT_SECRET": SECRET,
     "PROMPTLY_RATE_PER_MINUTE": "0",
     "PROMPTLY_CONCURRENCY_PER_CALLER": "0",
+    "PROMPTLY_BIAS_POLICY": "flag",  # answers have verdicts, to be reviewed
 }
 
 

@@ -20,7 +20,7 @@ import schemathesis
 ADDRESS = os.environ["FUZZ_ADDRESS"]
 SHARE = 0.7  # of the ids and names that could be real ones
 COLLECTION = "seeded"
-MOSTLY_REFUSED = ("filter", "promptly", "dimensions")  # as they are made up
+MOSTLY_REFUSED = ("filter", "promptly", "dimensions", "signature")  # as they are made up
 EMBEDDER = "onnx:all-MiniLM-L6-v2"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NAMES = re.compile(r"^(?=.*[^\s\x00])[^\x00]{1,200}$", re.DOTALL)

@@ -77,9 +77,7 @@ async def measure() -> None:
     limits = Limits(rate_per_minute=100_000_000, concurrency_per_caller=20)
     sides: dict[str, Any] = {"bare": bare}
     for name, limited in (("without limits", Limits()), ("with limits", limits)):
-        services = Services(
-            Found(), none, none, none, none, none, none, none, none, none, none, limits=limited
-        )
+        services = Services(Found(), *[none] * 11, limits=limited)
         sides[name] = create_app(services)
     times: dict[str, list[float]] = {name: [] for name in sides}
     for round_ in range(ROUNDS):

@@ -110,13 +110,12 @@ def groups_in(text: str, axis: str) -> frozenset[str]:
     """The groups of the axis that the text names."""
     found = words(text)
     groups = axes()[axis]
+    # Few words can be such terms: no others are looked at more closely.
+    places = [at for at, one in enumerate(found) if one.lower in _first_words(axis)]
     return frozenset(
         one
         for index, one in enumerate(groups)
-        if any(
-            _replaced(text, found, at, axis, [(one, groups[index - 1])])[0]
-            for at in range(len(found))
-        )
+        if any(_replaced(text, found, at, axis, [(one, groups[index - 1])])[0] for at in places)
     )
 
 
@@ -326,6 +325,22 @@ def _plurals() -> frozenset[str]:
     return frozenset(one.lower() for one in terms if one.endswith("s") and one[:-1] in terms) | {
         "ladies", "wives",
     }  # fmt: skip
+
+
+@cache
+def _first_words(axis: str) -> frozenset[str]:
+    """Those that a term of the axis can begin with, in lower case."""
+    pairs = itertools.permutations(axes()[axis], 2)
+    terms = {
+        term
+        for table in (_table(axis, a, b) for a, b in pairs)
+        for kind in (table.words, table.adjectives, table.as_adjective, table.names, table.surnames)
+        for term in kind
+    }
+    forms = {one for form in pronouns.FORMS.values() for one in form}
+    return frozenset(
+        term.split()[0].lower() for term in (*terms, *(forms if axis == GENDER else ()))
+    )
 
 
 @cache

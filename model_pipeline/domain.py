@@ -191,13 +191,29 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Bias:
+    """What a judge said of an answer before it was shown, by the five-point rubric: 1 is harmful, 5
+    is fair. `level` and `score` (1.0 to 5.0) are None where it could not be judged; `sure` is False
+    where the judge abstains. `flagged`: below the level that is set, or not judged; `withheld`: and
+    not shown. `verdict` is the whole of it, as a row of the table of verdicts."""
+
+    level: int | None
+    score: float | None
+    sure: bool
+    flagged: bool
+    withheld: bool
+    verdict: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """`dropped_citations` counts claims whose quote was not found in the passage they named.
     `cached`: made for a question before this one, from the same documents as they are now.
 
     `unsupported` are the stretches that no passage was found to say, in order. `fallback` is None,
     or why another generator than the one that is set wrote the answer or its end, in one sentence.
-    `cut`: it ends where it may not be longer.
+    `cut`: it ends where it may not be longer. `bias` is None where nothing judges answers before
+    they are shown, and of one that is declined.
     """
 
     answer_id: UUID
@@ -212,6 +228,7 @@ class Answer:
     complete: bool = True
     cached: bool = False
     cut: bool = False
+    bias: Bias | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from model_pipeline.documents.found import from_bytes, from_text
-from model_pipeline.domain import Caller
+from model_pipeline.domain import Caller, Embedder
 from model_pipeline.errors import PromptlyError
 from model_pipeline.in_use import InUse
 from model_pipeline.store.collections import PgCollections
@@ -28,10 +28,12 @@ from model_pipeline.store.keys import KeyCheck
 from model_pipeline.store.pg_store import PgStore
 from model_pipeline.store.retrieval import PgRetriever
 from model_pipeline.store.sources import PgSources
+from model_pipeline.store.verdicts import PgReviews
 from promptly.accounts import token_access
 from promptly.bootstrap import following_ingest, in_use
 from promptly.generators import generators
 from promptly.settings import Settings
+from promptly.watching import watching
 from rag_service.answer import Answerer
 from rag_service.answer_cache import CachedAnswerer
 from rag_service.api.limits import Drain, Limits
@@ -86,6 +88,7 @@ async def answering(
         # Apart, or the embedding of a question would queue behind whole answers; and one thread,
         # since they are mostly Python: two would take turns, and the event loop with both.
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer") as answers,
+        watching(settings) as watched,
     ):
         async with (
             generators(settings, answers, metrics.spent) as writing,
@@ -94,6 +97,9 @@ async def answering(
             ) as pool,
         ):
 
+            def release_id(encoder: Embedder) -> str:
+                return writing.release_id(encoder) + watched.name
+
             def acting_for(
                 caller: Caller | None,
             ) -> tuple[Retriever, Answerer | CachedAnswerer]:
@@ -101,13 +107,14 @@ async def answering(
                 store = PgRetriever(pool, caller)
                 retriever = Retriever(encoder, store, executor, embedders.follow)
                 asked = Remembering(encoder)
-                release = writing.release_id(encoder)
+                release = release_id(encoder)
                 telling = PgRetriever(pool, caller, tell_scope=settings.cache)
                 answerer = Answerer(
                     Retriever(asked, telling, executor, embedders.follow),
                     writing.generator_for(asked),
                     release_id=release,
                     condense=writing.condense,
+                    policy=watched.policy,
                 )
                 if not settings.cache:
                     return retriever, answerer
@@ -125,7 +132,7 @@ async def answering(
                 acting_for,
                 KeyCheck(pool),
                 executor,
-                lambda: writing.release_id(embedders.current),
+                lambda: release_id(embedders.current),
                 pool.get_stats,
             )
 
@@ -165,6 +172,7 @@ async def services(
                     embedder=lambda: parts.embedders.current,
                     executor=parts.executor,
                     history=PgHistory(pool, caller),
+                    reviews=PgReviews(pool, caller),
                     keeper=Keeper(outbox, caller),
                     ready=parts.store.ping,
                     limits=limits,

@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     cache_threshold: Annotated[float | None, Field(gt=0, le=1)] = None
     """The cosine from which two questions may be the same. Unset, as calibrated for the embedder;
     for one that was not, only the very same question is."""
+    bias_policy: Literal["off", "flag", "withhold"] = "off"
+    """Whether answers are judged for bias before they are shown, and what becomes of low ones."""
+    bias_level: Annotated[int, Field(ge=2, le=5)] = 3
+    """Of the rubric's levels, the lowest that an answer passes with."""
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Threads that one embedding call may use."""
     api_host: str = "127.0.0.1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +50,8 @@ class Done:
 
 
 Event = PassagesFound | Delta | CitationsVerified | Done
+Policy = Callable[[AsyncGenerator[Event]], AsyncGenerator[Event]]
+"""What the events of an answer go through before they are shown."""
 
 
 class Answerer:
@@ -59,8 +61,10 @@ class Answerer:
         generator: Generator,
         release_id: str,
         condense: Condense = by_rule,
+        policy: Policy | None = None,
     ) -> None:
         self._condense = condense
+        self._policy = policy
         self._retriever = retriever
         self._generator = generator
         self._release_id = release_id
@@ -71,7 +75,7 @@ class Answerer:
         if generator is self._generator:
             return self
         release_id = f"{self._release_id}/{wording.name}"
-        return Answerer(self._retriever, generator, release_id, self._condense)
+        return Answerer(self._retriever, generator, release_id, self._condense, self._policy)
 
     async def answer(
         self,
@@ -90,7 +94,7 @@ class Answerer:
                 return event.answer
         raise AssertionError("a stream ends with Done")
 
-    async def stream(
+    def stream(
         self,
         question: str,
         *,
@@ -100,6 +104,17 @@ class Answerer:
         history: Sequence[Turn] = (),
     ) -> AsyncGenerator[Event]:
         """PassagesFound, Deltas, CitationsVerified, Done. What a delta cites is verified."""
+        events = self._stream(question, k, collection, filter, history)
+        return events if self._policy is None else self._policy(events)
+
+    async def _stream(
+        self,
+        question: str,
+        k: int,
+        collection: str | None,
+        filter: Mapping[str, Any] | None,
+        history: Sequence[Turn],
+    ) -> AsyncGenerator[Event]:
         started = time.perf_counter()
         asked = await self._condense(cleaned(question), history)
         condensed = time.perf_counter()

@@ -256,6 +256,7 @@ def _worth_keeping(answer: Answer) -> bool:
         and answer.complete
         and answer.dropped_citations == 0
         and answer.fallback is None
+        and (answer.bias is None or answer.bias.level is not None)
     )
 
 

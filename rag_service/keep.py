@@ -22,6 +22,7 @@ log = structlog.get_logger()
 KEEP_LIMIT_S = 0.05
 SAY_LIMIT_S = 2.0
 SETTLE_LIMIT_S = 1.0
+BIAS = ("level", "score", "sure", "flagged", "withheld")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class Keeper:
             "collection": collection,
             "timings_ms": {name: round(ms, 3) for name, ms in answer.timings_ms.items()},
         }
+        if answer.bias is not None:
+            kept["bias"] = {part: getattr(answer.bias, part) for part in BIAS}
+            kept["verdict"] = answer.bias.verdict
         writing = asyncio.create_task(
             asyncio.to_thread(self._outbox.put, "answer", self._user_id, kept)
         )

@@ -10,7 +10,6 @@ card or account number, a name given as one's own) leaves its question out, whic
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,18 +18,10 @@ from model_pipeline.documents.decode import clean
 from model_pipeline.domain import Turn
 from model_pipeline.evaluation.examples import Example
 from model_pipeline.evaluation.rows import MAX_QUESTION, id_of
+from model_pipeline.text.personal import PERSONAL
 
 Rated = Literal["corrected", "liked", "asked"]
 RANK: dict[Rated, int] = {"corrected": 0, "liked": 1, "asked": 2}
-PERSONAL = re.compile(
-    r"[\w.+-]+@[\w-]+\.\w"  # mail
-    r"|(?<![\w.])\+?\(?(?:\d[\s().-]{0,2}){9,}"  # phone, card, account
-    r"|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,}"  # IBAN
-    r"|\b(?:my|his|her) name is\b|\bi am called\b|\bich heiße\b|\bmein name ist\b"
-    r"|\bje m['’]appelle\b|\bme llamo\b"
-    r"|(?i:\b(?:password|passwort|api[ _-]?key|secret)\s*(?:is|ist|[:=]))",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """The whole store in one file, and back: collections, documents, chunks with their vectors, answers
-and feedback, test sets and scorecards.
+and feedback, test sets and scorecards, verdicts with their reviews and reports.
 
 The file is a gzip'd stream: a line with its format, a line of JSON that tells what is in it, each
 table as PostgreSQL's own binary COPY in blocks with their length before them (0 ends a table), and
@@ -25,7 +25,7 @@ from model_pipeline.store.connect import connection_arguments, translate_errors
 from model_pipeline.store.embedders import note, stored_embedders
 from model_pipeline.store.rows import CHUNK_COLUMNS
 
-FORMAT = b"promptly-dump 4\n"
+FORMAT = b"promptly-dump 5\n"
 COLUMNS = {
     "collections": "collection_id, name, created_at, owner_id, visibility",
     "members": "collection_id, user_id, role, created_at",
@@ -35,11 +35,15 @@ COLUMNS = {
     "chunks": ", ".join(("chunk_id", *CHUNK_COLUMNS)),
     "conversations": "conversation_id, user_id, title, created_at, updated_at, deleted_at",
     "answers": "answer_id, user_id, conversation_id, question, answer, declined, citations, "
-    "release_id, collection, timings_ms, feedback_times, created_at",
+    "release_id, collection, timings_ms, feedback_times, created_at, bias",
     "feedback": "feedback_id, answer_id, user_id, rating, comment, corrected_answer, harm, "
     "created_at, updated_at",
     "test_sets": "name, version, hash, manifest, examples, created_at",
     "scorecards": "scorecard_id, release_id, test_set_hash, hash, scorecard, created_at",
+    "verdicts": "answer_id, signature, user_id, level, score, probabilities, evidence, reason, "
+    "sure, dimension, created_at",
+    "reviews": "review_id, answer_id, signature, user_id, level, comment, created_at",
+    "bias_reports": "report_id, signature, since, until, hash, report, created_at",
 }
 # Keys stay behind, with their memberships: one that was revoked since would open again.
 KEPT = {"members": "where user_id not in (select key_id from service_keys)"}

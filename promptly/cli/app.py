@@ -1,7 +1,7 @@
 """The command line: `promptly ...`.
 
-Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 done, but some documents failed;
-4 a service that is needed does not answer; 130 interrupted.
+Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 done, but some documents failed, or
+answers got worse; 4 a service that is needed does not answer; 130 interrupted.
 """
 
 from __future__ import annotations

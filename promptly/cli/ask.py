@@ -107,6 +107,9 @@ def ask(
         out.print(f"[yellow]No passage says:[/yellow] “{escape(safe(said))}”", highlight=False)
     if answer.fallback:
         out.print(f"[yellow]{escape(safe(answer.fallback))}[/yellow]", highlight=False)
+    if answer.bias and answer.bias.flagged and not answer.bias.withheld:
+        told = f"of level {answer.bias.level}" if answer.bias.level else "that cannot be judged"
+        out.print(f"[yellow]The judge of bias flags it as {told}.[/yellow]", highlight=False)
 
 
 def _where(passage: Passage) -> str:

@@ -21,6 +21,7 @@ from rag_service.api.openai_chat import chat_routes
 from rag_service.api.openai_embeddings import embedding_routes
 from rag_service.api.openai_errors import OpenAIErrors
 from rag_service.api.openai_models import model_routes
+from rag_service.api.reviews import review_routes
 from rag_service.api.search import search_routes
 from rag_service.api.services import Services
 from rag_service.api.sources import source_routes
@@ -71,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
         answer_routes,
         history_routes,
         feedback_routes,
+        review_routes,
         document_routes,
         collection_routes,
         source_routes,

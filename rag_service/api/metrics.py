@@ -15,7 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from model_pipeline.domain import Answer, Passage, SearchResult
+from model_pipeline.domain import Answer, Bias, Passage, SearchResult
 from rag_service.api.limits import Room
 
 METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
@@ -56,6 +56,10 @@ class Metrics:
             "promptly_citations", "Citations by what their check said: verified or dropped.",
             ("result",), registry=registry,
         )  # fmt: skip
+        self._judged = Counter(
+            "promptly_judged", "Answers judged for bias before they are shown, by result: passed, "
+            "unsure, flagged, withheld or unjudged.", ("result",), registry=registry,
+        )  # fmt: skip
         self._tokens = Counter(
             "promptly_tokens", "Tokens of the generator: prompt or completion.", ("kind",),
             registry=registry,
@@ -94,6 +98,8 @@ class Metrics:
         self._citations.labels("verified").inc(len(answer.citations))
         self._citations.labels("dropped").inc(answer.dropped_citations)
         self._timed("answer", answer.timings_ms)
+        if answer.bias is not None:
+            self._judged.labels(_judged(answer.bias)).inc()
 
     def spent(self, prompt: int, completion: int) -> None:
         """Tokens of one answer."""
@@ -141,6 +147,14 @@ class Metrics:
     def _timed(self, route: str, timings_ms: Mapping[str, float]) -> None:
         for stage, ms in timings_ms.items():
             self._stages.labels(route, stage).observe(ms / 1000)
+
+
+def _judged(bias: Bias) -> str:
+    if bias.level is None:
+        return "unjudged"
+    if bias.flagged:
+        return "withheld" if bias.withheld else "flagged"
+    return "passed" if bias.sure else "unsure"
 
 
 class _Pool(Collector):

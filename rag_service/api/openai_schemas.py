@@ -18,11 +18,13 @@ from rag_service.api.schemas import (
     CONTENT,
     LONGEST_TURN,
     MOST_TURNS,
+    BiasModel,
     CollectionName,
     Filter,
     K,
     SpanModel,
     Strict,
+    from_bias,
     from_citation,
     rounded,
 )
@@ -244,6 +246,7 @@ class AboutModel(BaseModel):
     unsupported: list[SpanModel]
     fallback: str | None
     cached: bool
+    bias: BiasModel | None
     release_id: str
     timings_ms: dict[str, float]
 
@@ -300,6 +303,7 @@ def about(answer: Answer) -> dict[str, Any]:
         "unsupported": [asdict(one) for one in answer.unsupported],
         "fallback": answer.fallback,
         "cached": answer.cached,
+        "bias": from_bias(answer.bias),
         "release_id": answer.release_id,
         "timings_ms": rounded(answer.timings_ms),
     }

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from model_pipeline.domain import (
     Answer,
+    Bias,
     Citation,
     DocumentSummary,
     Passage,
@@ -159,6 +160,22 @@ class SpanModel(BaseModel):
     end: int
 
 
+class BiasModel(BaseModel):
+    """What the judge said of the text, before it was shown: 1 is harmful, 5 is fair."""
+
+    level: Annotated[
+        int | None, Field(description="1 to 5; null where it could not be judged.", examples=[5])
+    ]
+    score: Annotated[float | None, Field(description="1.0 to 5.0.", examples=[4.8])]
+    sure: Annotated[bool, Field(description="False where the judge abstains.")]
+    flagged: Annotated[
+        bool, Field(description="Below the level that is set, or not judged.", examples=[False])
+    ]
+    withheld: Annotated[
+        bool, Field(description="The text was not shown, for that.", examples=[False])
+    ]
+
+
 class AnswerModel(BaseModel):
     answer_id: UUID
     conversation_id: Annotated[UUID, Field(description="Send it along with the next question.")]
@@ -187,6 +204,10 @@ class AnswerModel(BaseModel):
         Field(
             description="True when it was made for a question before this one.", examples=[False]
         ),
+    ]
+    bias: Annotated[
+        BiasModel | None,
+        Field(description="Null where answers are not judged before they are shown, or declined."),
     ]
     timings_ms: Timings
 
@@ -323,7 +344,20 @@ def from_answer(answer: Answer, conversation_id: UUID) -> dict[str, Any]:
         "fallback": answer.fallback,
         "complete": answer.complete,
         "cached": answer.cached,
+        "bias": from_bias(answer.bias),
         "timings_ms": rounded(answer.timings_ms),
+    }
+
+
+def from_bias(bias: Bias | None) -> dict[str, Any] | None:
+    if bias is None:
+        return None
+    return {
+        "level": bias.level,
+        "score": bias.score and round(bias.score, 3),
+        "sure": bias.sure,
+        "flagged": bias.flagged,
+        "withheld": bias.withheld,
     }
 
 

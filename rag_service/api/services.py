@@ -30,6 +30,7 @@ from model_pipeline.errors import Unauthorized
 from model_pipeline.store.history import Conversation, KeptAnswer, Place
 from model_pipeline.store.pg_store import StoredChunk
 from model_pipeline.store.sources import JobCounts, JobState, Kind, QueuedJob, Source
+from model_pipeline.store.verdicts import Review, StoredVerdict
 from rag_service.answer import Event
 from rag_service.api.limits import Drain, Limits, Visit
 from rag_service.api.metrics import Metrics
@@ -120,6 +121,15 @@ class Sources(Protocol):
     def retry_job(self, job_id: int) -> None: ...
 
 
+class Reviews(Protocol):
+    """Synchronous, too."""
+
+    def verdicts(self, answer_id: UUID) -> list[tuple[StoredVerdict, list[Review]]]: ...
+    def review(
+        self, answer_id: UUID, *, level: int | None, comment: str | None, signature: str | None
+    ) -> Review: ...
+
+
 class History(Protocol):
     """Synchronous, too."""
 
@@ -195,6 +205,7 @@ class Services:
     """Where it runs: off the event loop, and bounded."""
     history: History
     keeper: Keeping
+    reviews: Reviews
     ready: Callable[[], Awaitable[None]]
     """Raises where the service cannot answer."""
     limits: Limits = field(default_factory=Limits)

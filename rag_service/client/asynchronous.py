@@ -91,6 +91,8 @@ class AsyncClient(Connection):
     delete_conversation = _endpoint(operations.delete_conversation)
     give_feedback = _endpoint(operations.give_feedback)
     remove_feedback = _endpoint(operations.remove_feedback)
+    verdicts = _endpoint(operations.verdicts)
+    review = _endpoint(operations.review)
 
     # The answer as it comes: ends with a DoneEvent, or raises.
     ask_stream = _streaming(operations.ask)

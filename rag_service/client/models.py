@@ -61,6 +61,16 @@ class Span(Model):
     end: int
 
 
+class Bias(Model):
+    """`level` and `score` are from 1, harmful, to 5, fair; None where it could not be judged."""
+
+    level: int | None
+    score: float | None
+    sure: bool
+    flagged: bool
+    withheld: bool
+
+
 class Answer(Timed):
     answer_id: str
     answer: str
@@ -72,6 +82,7 @@ class Answer(Timed):
     unsupported: list[Span]
     fallback: str | None
     cached: bool
+    bias: Bias | None
     conversation_id: str
     complete: bool
 
@@ -267,3 +278,49 @@ class KeptAnswer(Timed):
 class ConversationDetail(Conversation, Timed):
     answers: list[KeptAnswer]
     next: str | None
+
+
+class Review(Model):
+    """`level` is one's own, `judged` the judge's."""
+
+    review_id: str
+    answer_id: str
+    signature: str
+    level: int
+    judged: int
+    confirms: bool
+    comment: str | None
+    created_at: str
+
+
+class ReviewReply(Review, Timed):
+    pass
+
+
+class Evidence(Model):
+    """In characters of the answer."""
+
+    start: int
+    end: int
+    dimension: str | None
+
+
+class Verdict(Model):
+    """`probabilities` are of the levels 1, harmful, to 5, fair; where not `sure`, the judge
+    abstains."""
+
+    signature: str
+    level: int
+    score: float
+    probabilities: list[float]
+    evidence: list[Evidence]
+    reason: str
+    sure: bool
+    dimension: str | None
+    created_at: str
+    reviews: list[Review]
+
+
+class VerdictList(Timed):
+    answer_id: str
+    verdicts: list[Verdict]

@@ -31,11 +31,13 @@ from rag_service.client.models import (
     Mode,
     Rating,
     RemovedSource,
+    ReviewReply,
     Role,
     SearchResult,
     SourceList,
     SourceReply,
     State,
+    VerdictList,
     Visibility,
 )
 
@@ -129,6 +131,26 @@ def give_feedback(
 def remove_feedback(answer_id: Id) -> Given:
     """All that one said of the answer."""
     return Given(path={"answer_id": answer_id})
+
+
+@operation("GET", "/v1/answers/{answer_id}/verdicts", VerdictList)
+def verdicts(answer_id: Id) -> Given:
+    """What judges of bias said of an answer, the newest first, each with one's reviews."""
+    return Given(path={"answer_id": answer_id})
+
+
+@operation("POST", "/v1/answers/{answer_id}/reviews", ReviewReply)
+def review(
+    answer_id: Id,
+    *,
+    level: int | None = None,
+    comment: str | None = None,
+    signature: str | None = None,
+) -> Given:
+    """Contests the newest verdict by a level of one's own, or without one confirms it; `signature`
+    names another judge's verdict."""
+    body = {"level": level, "comment": comment, "signature": signature}
+    return Given(path={"answer_id": answer_id}, body=body)
 
 
 @operation("GET", "/v1/documents", DocumentList)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,6 +17,7 @@ from rag_service.ui.conversation import Turn
 # Seconds between two paints of a growing answer: smooth to the eye, light for the browser.
 PAINT_EVERY_S = 0.04
 STOPPED = "You stopped this answer."
+FLAGGED = "The judge of bias rates this answer below the level that this service sets."
 USER, ASSISTANT = ":material/person:", ":material/auto_stories:"
 
 
@@ -91,8 +94,15 @@ def _show_outcome(turn: Turn, index: int, slot: DeltaGenerator) -> None:
             st.html(citations.sources_html(found, turn=index))
     if turn.answer is not None and turn.answer["fallback"]:
         st.html(f'<div class="p-fallback">{citations.escape(turn.answer["fallback"])}</div>')
+    if turn.answer is not None and _is_flagged(turn.answer):
+        st.html(f'<div class="p-fallback">{FLAGGED}</div>')
     if turn.answer is not None and (measured := citations.timings(turn.answer)):
         st.html(f'<div class="p-timings">{citations.escape(measured)}</div>')
+
+
+def _is_flagged(answer: Mapping[str, Any]) -> bool:
+    bias = answer.get("bias")  # one from the history has none
+    return bool(bias and bias["flagged"] and not bias["withheld"])
 
 
 def _show_failure(turn: Turn, index: int, slot: DeltaGenerator) -> None:

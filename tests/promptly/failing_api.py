@@ -31,6 +31,7 @@ from tests.rag_service.conftest import (
     is_ready,
 )
 from tests.rag_service.fake_history import FakeHistory
+from tests.rag_service.fake_reviews import FakeReviews
 from tests.rag_service.fake_sources import FakeSources
 
 SECRET = "quincunx"
@@ -88,6 +89,7 @@ def services(executor: ThreadPoolExecutor) -> Services:
         "executor": executor,
         "history": history,
         "keeper": history,
+        "reviews": FakeReviews(history),
         "ready": is_ready,
         "limits": Limits(allowed_hosts=("testserver",)),
         "authenticate": somebody,

@@ -160,6 +160,12 @@ class Service:
                         f"A {word}.",
                     ),
                 )
+                connection.execute(
+                    "insert into verdicts (answer_id, signature, user_id, level, score, "
+                    "probabilities, reason, sure) "
+                    "values (%s, 'w', %s, 2, 2, '{0,1,0,0,0}', %s, true)",
+                    (answer_id(name), PEOPLE[owner], f"It says {word}."),
+                )
                 connection.execute("delete from jobs where collection_id = %s", (collection,))
                 connection.execute(
                     "insert into jobs (job_id, collection_id, source_id, reason, dead_at) "

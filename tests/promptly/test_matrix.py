@@ -82,6 +82,7 @@ EDITING, ASKING = (403, 404, 404, 404, 200, 200), (403, 404, 404, 404, 202, 202)
 # What one asked is one's own, and of the anonymous nothing is kept.
 SIGNED_IN = (401, 200, 200, 200, 200, 200)
 ASKER, ASKER_GONE = (401, 404, 404, 404, 404, 200), (401, 404, 404, 404, 404, 204)
+ASKER_SAYS = (401, 404, 404, 404, 404, 201)
 PAGE = Route(open=True)
 ONE = "/v1/collections/{collection}"
 ROUTES: dict[tuple[str, str], list[Route]] = {
@@ -120,6 +121,12 @@ ROUTES: dict[tuple[str, str], list[Route]] = {
     ],
     ("DELETE", "/v1/feedback/{answer_id}"): [
         Route("/v1/feedback/{answer}", ASKER_GONE, ASKER_GONE, changes=True)
+    ],
+    ("GET", "/v1/answers/{answer_id}/verdicts"): [
+        Route("/v1/answers/{answer}/verdicts", ASKER, ASKER)
+    ],
+    ("POST", "/v1/answers/{answer_id}/reviews"): [
+        Route("/v1/answers/{answer}/reviews", ASKER_SAYS, ASKER_SAYS, {"level": 5}, changes=True)
     ],
     ("GET", "/v1/documents"): [Route(names="collection")],
     # A name is an owner's own: who may not write to that collection gets one of theirs.

@@ -37,6 +37,7 @@ from rag_service.api.app import create_app
 from rag_service.api.services import IngestReport, Limits, Services, Upload
 from rag_service.retrieve import Retriever
 from tests.rag_service.fake_history import FakeHistory
+from tests.rag_service.fake_reviews import FakeReviews
 from tests.rag_service.fake_sources import FakeSources
 
 NAMESPACE = UUID(int=7)
@@ -181,6 +182,7 @@ def new_services() -> Iterator[NewServices]:
                 "executor": executor,
                 "history": history,
                 "keeper": history,
+                "reviews": FakeReviews(history),
                 "ready": is_ready,
                 "limits": Limits(
                     allowed_hosts=("testserver", "127.0.0.1"), **given.pop("limits", {})

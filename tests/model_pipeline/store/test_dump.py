@@ -24,7 +24,7 @@ from model_pipeline.store.rows import EmbeddedDocument
 
 TABLES = """
 collections members documents chunks chunk_lexemes collection_statistics lexeme_statistics
-answers conversations feedback test_sets scorecards
+answers conversations feedback test_sets scorecards verdicts reviews bias_reports
 """
 WORDS = "tent rope lantern stove kettle boots jacket compass filter bottle the and of".split()
 MakeDocument = Callable[..., EmbeddedDocument]
@@ -137,11 +137,19 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
             "insert into scorecards (release_id, test_set_hash, hash, scorecard) "
             "values ('r', 'h', 'k', '{\"b\": 1.10,  \"a\": 2}')"
         )
+        connection.execute(
+            "update answers set bias = '{\"level\": 2}' where question = 'q2'; "
+            "insert into verdicts select answer_id, 's', user_id, 2, 2.5, '{0,.5,.5,0,0}', '[]', "
+            "'why', true, null from answers; insert into reviews (answer_id, signature, level) "
+            "select answer_id, 's', 4 from answers where question = 'q2'; "
+            "insert into bias_reports (signature, since, until, hash, report) "
+            "values ('s', '2026-01-01', '2026-01-08', 'h', '{\"b\": 1.10}')"
+        )
         jobs = connection.execute(ASKED).fetchall()
     assert len(jobs) == 3
     rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360,
             "conversations": 2, "answers": 5, "feedback": 5, "test_sets": 1,
-            "scorecards": 1}  # fmt: skip
+            "scorecards": 1, "verdicts": 5, "reviews": 1, "bias_reports": 1}  # fmt: skip
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)

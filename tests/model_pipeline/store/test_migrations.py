@@ -181,7 +181,8 @@ def test_deny_by_default(database: str) -> None:
     loadable_chunks
     """.split()
     own = """
-    answers conversations embedder feedback jobs loadable_feedback loadable_pairs members sources
+    answers conversations embedder feedback jobs loadable_feedback loadable_pairs members reviews
+    sources verdicts
     """.split()
     chunk = (
         "collection_id content context document_id embedding heading_path metadata ordinal start_at"
@@ -209,4 +210,5 @@ def test_deny_by_default(database: str) -> None:
         "documents update": document + " updated_at",
         "feedback insert": "answer_id comment corrected_answer harm rating user_id",
         "feedback update": "comment corrected_answer harm rating",
+        "reviews insert": "answer_id comment level signature user_id",
     }

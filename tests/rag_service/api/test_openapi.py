@@ -19,6 +19,8 @@ EXPECTED = {
     ("delete", "/v1/history/{conversation_id}"),
     ("post", "/v1/feedback"),
     ("delete", "/v1/feedback/{answer_id}"),
+    ("get", "/v1/answers/{answer_id}/verdicts"),
+    ("post", "/v1/answers/{answer_id}/reviews"),
     ("get", "/v1/documents"),
     ("post", "/v1/documents"),
     ("get", "/v1/documents/{document_id}"),

@@ -22,6 +22,7 @@ import uvicorn
 
 from model_pipeline.domain import (
     Answer,
+    Bias,
     Citation,
     Collection,
     DocumentSummary,
@@ -40,6 +41,7 @@ from rag_service.ui import service
 from rag_service.ui.launch import command
 from tests.rag_service.conftest import FakeEmbedder
 from tests.rag_service.fake_history import FakeHistory
+from tests.rag_service.fake_reviews import FakeReviews
 from tests.rag_service.fake_sources import FakeSources
 from tests.servers.ports import free_port
 
@@ -161,6 +163,7 @@ class World:
                 release_id="scripted",
                 unsupported=(Span(0, 10),) if "flagged" in question else (),
                 fallback="The <b>model</b> is away." if "fallback" in question else None,
+                bias=Bias(2, 2.0, True, True, False) if "biased" in question else None,
                 timings_ms={"embed": 1.0, "search": 4.2, "total": 84.0},
             )
         )
@@ -238,6 +241,7 @@ def serving(world: World, *, port: int | None = None) -> Iterator[str]:
         executor,
         kept,
         kept,
+        FakeReviews(kept),
         world.ready,
     )
     port = port or free_port()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from rag_service.ui import service, welcome
+from rag_service.ui import chat, service, welcome
 from rag_service.ui.launch import APP
 
 
@@ -67,6 +67,11 @@ def test_what_no_passage_says_and_who_stood_in_is_shown(page: AppTest) -> None:
     assert re.search(r'class="p-unsupported" title="[^"]+">The with s</span>', html)
     assert "The &lt;b&gt;model&lt;/b&gt; is away." in html
     assert "p-fallback" not in ask(page, "naming")[len(html) :]
+
+
+def test_what_is_rated_low_says_so(page: AppTest) -> None:
+    assert chat.FLAGGED not in ask(page, "naming")
+    assert ask(page, "with biased").count(chat.FLAGGED) == 1
 
 
 def test_what_was_said_goes_with_the_next_question(page: AppTest, world: Any) -> None:
