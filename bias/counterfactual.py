@@ -35,7 +35,7 @@ from bias.sentiment import sentiment
 from bias.sentiment import signature as sentiment_signature
 from bias.verdicts import Judge, Verdict
 from model_pipeline.evaluation import bootstrap
-from model_pipeline.evaluation.comparison import holm
+from model_pipeline.evaluation.compared import holm
 from model_pipeline.evaluation.examples import Example, Prediction, TestSet
 from model_pipeline.evaluation.measured import Measured, mean
 from model_pipeline.evaluation.predictions import PredictionLog

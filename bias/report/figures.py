@@ -16,7 +16,7 @@ import numpy as np
 
 from bias.verdicts import LEVELS
 from model_pipeline.evaluation.bootstrap import interval
-from model_pipeline.evaluation.comparison import holm
+from model_pipeline.evaluation.compared import holm
 from model_pipeline.evaluation.measured import mean
 from model_pipeline.evaluation.scorecard import SMALL
 

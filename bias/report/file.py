@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from pathlib import Path
 
 from bias.report.figures import Json
 from model_pipeline.errors import InvalidInput
+from model_pipeline.json_schema import checker
 
 
 def to_json(report: Json) -> str:
     """One line of ASCII and its end."""
-    wrong = best_match(_validator().iter_errors(report))
+    wrong = _check()(report)
     assert wrong is None, wrong
     text = json.dumps(report, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text + "\n"
@@ -27,15 +26,11 @@ def from_json(text: str) -> Json:
         found: Json = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"This is no bias report: it is not JSON ({error}).") from error
-    wrong = best_match(_validator().iter_errors(found))
-    if wrong is not None:
-        raise InvalidInput(
-            f"This is no bias report of this version: at {wrong.json_path} {wrong.message[:200]}."
-        )
+    if wrong := _check()(found):
+        raise InvalidInput(f"This is no bias report of this version: {wrong}.")
     return found
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    schema = files("bias.report").joinpath("bias_report.schema.json").read_text(encoding="utf-8")
-    return Draft202012Validator(json.loads(schema))
+def _check() -> Callable[[Json], str | None]:
+    return checker(Path(__file__).with_name("bias_report.schema.json"))

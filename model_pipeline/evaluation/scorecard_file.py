@@ -11,19 +11,20 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jsonschema_rs import Draft202012Validator, ValidationError
 
 from model_pipeline.errors import InvalidInput, NotFound, TooLarge
 from model_pipeline.evaluation.bootstrap import LEVEL, Interval
 from model_pipeline.evaluation.formulas import restored
 from model_pipeline.evaluation.measured import Measured
 from model_pipeline.evaluation.scorecard import Figure, Row, Scorecard, Slice
+from model_pipeline.json_schema import checker
 
 KIND = "promptly-scorecard"
 VERSION = 1
@@ -64,7 +65,7 @@ def read(path: Path) -> Scorecard:
 def to_json(card: Scorecard) -> str:
     """One line of ASCII and its end."""
     found = _document(card)
-    wrong = _wrong(found)
+    wrong = _check()(found)
     assert wrong is None, wrong
     text = json.dumps(found, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text + "\n"
@@ -84,29 +85,16 @@ def from_json(content: bytes, *, name: str = "It") -> Scorecard:
             "update Promptly."
         )
     try:
-        wrong = _wrong(found)
-        if wrong is not None:
-            raise ValueError(_sentence(wrong))
+        if wrong := _check()(found):
+            raise ValueError(wrong)
         return _card(found)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{name} is a damaged scorecard: {error}.") from error
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    schema = Path(__file__).with_name("scorecard.schema.json").read_text(encoding="utf-8")
-    return Draft202012Validator(json.loads(schema))
-
-
-def _wrong(found: Json) -> ValidationError | None:
-    return next(iter(_validator().iter_errors(found)), None)
-
-
-def _sentence(error: ValidationError) -> str:
-    place = "".join(
-        f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.instance_path
-    )
-    return f"at ${place} {error.message[:200]}"
+def _check() -> Callable[[Json], str | None]:
+    return checker(Path(__file__).with_name("scorecard.schema.json"))
 
 
 def _float(text: str) -> float:
