@@ -18,6 +18,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from bias.local import ordinal
 from bias.local.encoder import MAX_TOKENS, Encoder, Read
 from bias.local.explain import explain, spans
 from bias.local.weights import SHIPPED, load
@@ -72,10 +73,14 @@ class LocalJudge:
             worst([one.raw for _, one in own], self._weights.spread) if own else FAIR
             for own in of_text
         ]
-        probabilities = self._weights.ordinal.probabilities(raw)
+        foretold = self._weights.ordinal.probabilities(raw)
+        sharp = ordinal.sharpened(foretold, self._weights.exponent)
+        near = ordinal.near(foretold)
         return [
-            self._verdict(text, own, row) if own else Unjudged(refusal(text) or NOTHING)
-            for text, own, row in zip(texts, of_text, probabilities, strict=True)
+            self._verdict(text, own, row, sure=chance >= self._weights.sure)
+            if own
+            else Unjudged(refusal(text) or NOTHING)
+            for text, own, row, chance in zip(texts, of_text, sharp, near, strict=True)
         ]
 
     def _pieces(self, index: int, text: str) -> list[_Piece]:
@@ -90,12 +95,16 @@ class LocalJudge:
         return [piece for piece in found if _has_letters(piece.content)]
 
     def _verdict(
-        self, text: str, own: Sequence[tuple[_Piece, Read]], row: NDArray[np.float64]
+        self,
+        text: str,
+        own: Sequence[tuple[_Piece, Read]],
+        row: NDArray[np.float64],
+        *,
+        sure: bool,
     ) -> Verdict:
         low, second, third, fourth, high = row.tolist()
         score = sum(level * p for level, p in zip(LEVELS, row.tolist(), strict=True))
         level = min(max(int(score + 0.5), 1), 5)
-        sure = _near(row, level) >= self._weights.sure
         evidence: tuple[Evidence, ...] = ()
         dimension: Dimension | None = None
         if score < FAIR:
@@ -137,11 +146,6 @@ def is_english(text: str) -> bool:
         return False
     words = WORD.findall(text[:LONGEST].casefold())
     return len(words) < FOREIGN_WORDS or not ENGLISH.isdisjoint(words)
-
-
-def _near(row: NDArray[np.float64], level: int) -> float:
-    """The probability of being off by one level at most."""
-    return float(row[max(level - 2, 0) : level + 1].sum())
 
 
 def _has_letters(text: str) -> bool:

@@ -59,8 +59,15 @@ def make(data: Path, out: Path, *, seed: int, teacher: str | None, tell: Tell) -
         fair = np.array([one.raw for one in encoder.read(examples.probes(data) or FAIR)])
     levels = ordinal.nearest([one.level for one in held])
     fitted = ordinal.fit(numbers, levels)
-    sure, coverage = ordinal.least_sure(fitted.probabilities(numbers), levels)
-    made = replace(raw, ordinal=fitted, sure=sure, spread=float(fair.std()))
+    foretold = fitted.probabilities(numbers)
+    sure, coverage = ordinal.least_sure(foretold, levels)
+    made = replace(
+        raw,
+        ordinal=fitted,
+        exponent=ordinal.most_agreeing(foretold, levels),
+        sure=sure,
+        spread=float(fair.std()),
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     save(out, made, about=about)
     return Trained(out, out.stat().st_size, load(out).signature, len(learnt), len(held), coverage)
@@ -115,4 +122,4 @@ def _learn(learnt: list[Example], seed: int, tell: Tell) -> Weights:
     head = network.head.weight.detach().numpy()[0] * HALF
     offset = float(network.head.bias.detach()) * HALF + MIDDLE
     nothing = ordinal.Ordinal(np.array([1.0, 5.0]), np.zeros((4, 2)))
-    return Weights(changes, head, offset, nothing, sure=0.0, spread=0.0)
+    return Weights(changes, head, offset, nothing, exponent=1.0, sure=0.0, spread=0.0)

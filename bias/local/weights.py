@@ -32,14 +32,15 @@ GROUP = 64  # numbers of a row that share a scale
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
     """`changes` by the embedder's names; the raw score of a text is the mean over its tokens of
-    states @ head + offset. `sure` is the least probability of being off by one level at most at
-    which the judge does not abstain; `spread` is the standard deviation of raw scores of fair
-    sentences."""
+    states @ head + offset. Its probabilities are sharpened by `exponent`. `sure` is the least
+    probability of being off by one level at most at which the judge does not abstain; `spread` is
+    the standard deviation of raw scores of fair sentences."""
 
     changes: Mapping[str, Array]
     head: Array
     offset: float
     ordinal: Ordinal
+    exponent: float
     sure: float
     spread: float
     digest: str = ""
@@ -63,6 +64,7 @@ def save(path: Path, judge: Weights, *, about: Mapping[str, str]) -> None:
         "offset": np.array([judge.offset], dtype=np.float64),
         "knots": judge.ordinal.knots,
         "above": judge.ordinal.above,
+        "exponent": np.array([judge.exponent]),
         "sure": np.array([judge.sure]),
         "spread": np.array([judge.spread]),
     }
@@ -106,6 +108,7 @@ def load(path: Path = SHIPPED) -> Weights:
         head=tensors["head"],
         offset=float(tensors["offset"][0]),
         ordinal=Ordinal(tensors["knots"], tensors["above"]),
+        exponent=float(tensors["exponent"][0]),
         sure=float(tensors["sure"][0]),
         spread=float(tensors["spread"][0]),
         digest=digest,

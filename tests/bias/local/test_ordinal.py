@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bias.local.ordinal import cumulative, fit, isotonic
+from bias.local.ordinal import cumulative, fit, isotonic, kappa, most_agreeing, sharpened
 
 
 def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,3 +55,26 @@ def test_curves_that_are_observed_apart_do_not_cross() -> None:
     rng = np.random.default_rng(4)
     found = fit(rng.normal(size=40), rng.integers(1, 6, 40)).probabilities(np.linspace(-3, 3, 50))
     assert (found >= 0).all()
+
+
+def test_sharpening_keeps_a_sum_of_one_and_draws_to_the_likeliest() -> None:
+    given = np.array([[0.1, 0.2, 0.4, 0.2, 0.1], [1.0, 0.0, 0.0, 0.0, 0.0]])
+    found = sharpened(given, 2.0)
+    assert found.sum(1) == pytest.approx([1, 1])
+    assert found[0, 2] == pytest.approx(0.16 / 0.26)
+    assert found[1] == pytest.approx(given[1])
+    assert sharpened(given, 1.0) == pytest.approx(given)
+
+
+def test_kappa_is_that_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    a = rng.integers(1, 6, 200)
+    b = np.clip(a + rng.integers(-1, 2, 200), 1, 5)
+    assert kappa(a, b) == pytest.approx(metrics.cohen_kappa_score(a, b, weights="quadratic"))
+
+
+def test_the_exponent_that_agrees_the_most() -> None:
+    hedged = np.array([[0.6, 0.15, 0.1, 0.05, 0.1], [0.1, 0.05, 0.1, 0.15, 0.6]])
+    assert most_agreeing(hedged, np.array([2, 4])) == 1.0
+    assert most_agreeing(hedged, np.array([1, 5])) > 1.0

@@ -56,6 +56,7 @@ def test_what_is_judged_with_is_what_was_learnt(tmp_path: Path) -> None:
         head=network.head.weight.detach().numpy()[0] * HALF,
         offset=float(network.head.bias.detach()) * HALF + MIDDLE,
         ordinal=Ordinal(np.array([1.0, 5.0]), np.zeros((4, 2))),
+        exponent=1.5,
         sure=0.0,
         spread=0.0,
     )

@@ -25,6 +25,7 @@ def judge() -> Weights:
         head=rng.normal(size=24).astype(np.float32),
         offset=3.5,
         ordinal=Ordinal(np.array([1.0, 5.0]), np.array([[0.1, 1.0]] * 4)),
+        exponent=1.5,
         sure=0.7,
         spread=0.2,
     )
@@ -37,7 +38,7 @@ def test_a_saved_judge_is_loaded_as_it_was(judge: Weights, tmp_path: Path) -> No
     for name, change in judge.changes.items():
         assert found.changes[name] == pytest.approx(change, abs=float(np.abs(change).max()) / 13)
     assert found.head == pytest.approx(judge.head)
-    assert (found.offset, found.sure, found.spread) == (3.5, 0.7, 0.2)
+    assert (found.offset, found.exponent, found.sure, found.spread) == (3.5, 1.5, 0.7, 0.2)
     assert found.ordinal.above == pytest.approx(judge.ordinal.above)
 
 
