@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ FAIR_FROM = 4
 class _OfRanks(Measured):
     """`statistics` [n, 2] are the two values of each example themselves; they do not add up, and a
     single example has no figure."""
+
+    adds_up: ClassVar[bool] = False
 
     def figures(self, weights: Numbers) -> Figures:
         a, b = self.statistics.T

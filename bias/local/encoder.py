@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from bias.local.weights import Weights
 from model_pipeline.embedding import weights as embedder
 from model_pipeline.embedding.cache import intact, making
-from model_pipeline.embedding.onnx_embedder import batches, session
+from model_pipeline.embedding.onnx_embedder import session
 from model_pipeline.errors import ConfigurationError
 
 # What a piece of text may hold; more of it is not read. Training cuts its texts to the same.
@@ -36,7 +36,7 @@ class Read:
 
 
 class Encoder:
-    """Thread-safe; a batch takes one thread."""
+    """Thread-safe; a piece takes one thread."""
 
     def __init__(self, judge: Weights, *, cache_dir: Path, threads: int) -> None:
         folder = embedder.model_folder()
@@ -46,25 +46,23 @@ class Encoder:
             _make(folder, judge, graph)
         self._session = session(graph, threads=1)
         self._head, self._offset = judge.head, judge.offset
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="bias-batch")
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="bias-piece")
 
     def read(self, pieces: Sequence[str]) -> list[Read]:
         encoded = self._tokenizer.encode_batch([piece.translate(_SURROGATES) for piece in pieces])
-        ids = [one.ids for one in encoded]
-        parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(ids)
-
-        def run(batch: list[int]) -> None:
-            given = np.array([ids[index] for index in batch], dtype=np.int32)
-            (states,) = self._session.run(["states"], {"input_ids": given})
-            for index, part in zip(batch, states @ self._head + self._offset, strict=True):
-                parts[index] = part
-
-        for _ in self._workers.map(run, batches([len(row) for row in ids])):
-            pass
+        parts = self._workers.map(self._run, [one.ids for one in encoded])
         return [
             Read(float(part.mean()), part, one.offsets)
             for part, one in zip(parts, encoded, strict=True)
         ]
+
+    def _run(self, ids: list[int]) -> NDArray[np.float32]:
+        """[tokens]. One piece at a time: the graph scales the activations of a batch together, and
+        a verdict would change with what else is judged."""
+        given = np.array([ids], dtype=np.int32)
+        (states,) = self._session.run(["states"], {"input_ids": given})
+        parts: NDArray[np.float32] = states[0] @ self._head + self._offset
+        return parts
 
     def count(self, text: str) -> int:
         """Tokens of `text`, MAX_TOKENS at most."""

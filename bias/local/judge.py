@@ -1,10 +1,10 @@
 """The local judge: the embedder's transformer with changed weights, its score calibrated to the
 probabilities of the five levels. It needs no large model and no network.
 
-A text that the model reads in one piece is judged whole, as those it was trained on. A longer one
-is judged by its sentences, and the worst counts. The worst of many scores is low by chance alone:
-it is raised by what chance does among so many fair sentences, never above their mean, so that
-length does not make a text harmful.
+A text is judged by its sentences, and the worst counts, so that fair ones around it hide nothing;
+one that the model reads in one piece also whole, as those it was trained on. The worst of many fair
+sentences is low by chance alone: it is raised by what chance does among so many, the less the worse
+it is, and never above their mean, so that length does not make a text harmful.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from model_pipeline.text.sentences import sentences
 LONGEST = 20_000  # characters of one text
 WHOLE = 64  # tokens of a text that is judged in one piece
 FAIR = 3.5  # scores from here on have no evidence
+# Raw scores between which chance explains less and less: from here on nothing, to here all of it.
+HARMFUL, CHANCE = 2.0, 4.0
 ENGLISH = frozenset(FUNCTION_WORDS["English"].split()) | frozenset(
     "a i you we he she my your me in on at as do are am or so no if what who how all".split()
 )
@@ -41,6 +43,7 @@ class _Piece:
     text: int
     start: int
     content: str
+    whole: bool = False
 
 
 class LocalJudge:
@@ -59,40 +62,17 @@ class LocalJudge:
     def judge(self, texts: Sequence[str]) -> list[Verdict | Unjudged]:
         """One for each text, in order. A text without a letter, or of more than LONGEST characters,
         is Unjudged."""
-        pieces = [
-            piece
-            for index, text in enumerate(texts)
-            if refusal(text) is None
-            for piece in self._pieces(index, text)
-        ]
-        read = self._encoder.read([piece.content for piece in pieces])
-        of_text: list[list[tuple[_Piece, Read]]] = [[] for _ in texts]
-        for piece, one in zip(pieces, read, strict=True):
-            of_text[piece.text].append((piece, one))
-        raw = [
-            worst([one.raw for _, one in own], self._weights.spread) if own else FAIR
-            for own in of_text
-        ]
+        of_text = _read(self._encoder, texts)
+        raw = [_raw(own, self._weights.spread) if own else FAIR for own in of_text]
         foretold = self._weights.ordinal.probabilities(raw)
         sharp = ordinal.sharpened(foretold, self._weights.exponent)
         near = ordinal.near(foretold)
         return [
-            self._verdict(text, own, row, sure=chance >= self._weights.sure)
+            self._verdict(text, own, row, sure=bool(chance >= self._weights.sure))
             if own
             else Unjudged(refusal(text) or NOTHING)
             for text, own, row, chance in zip(texts, of_text, sharp, near, strict=True)
         ]
-
-    def _pieces(self, index: int, text: str) -> list[_Piece]:
-        if self._encoder.count(text) <= WHOLE:
-            return [_Piece(index, 0, text)]
-        own = [one for one in sentences(text) if one.kind != "code"]
-        found = [
-            _Piece(index, start, text[start:end])
-            for one in own
-            for start, end in _cut(text, one.start, one.end)
-        ]
-        return [piece for piece in found if _has_letters(piece.content)]
 
     def _verdict(
         self,
@@ -132,12 +112,52 @@ def refusal(text: str) -> str | None:
     return None if _has_letters(text) else NOTHING
 
 
+def raw_scores(encoder: Encoder, spread: float, texts: Sequence[str]) -> list[float]:
+    """What the ordinal model reads of each text; FAIR of one that has no verdict."""
+    return [_raw(own, spread) if own else FAIR for own in _read(encoder, texts)]
+
+
+def _read(encoder: Encoder, texts: Sequence[str]) -> list[list[tuple[_Piece, Read]]]:
+    """By text its pieces; none of one that has no verdict."""
+    pieces = [
+        piece
+        for index, text in enumerate(texts)
+        if refusal(text) is None
+        for piece in _pieces(encoder, index, text)
+    ]
+    found: list[list[tuple[_Piece, Read]]] = [[] for _ in texts]
+    for piece, one in zip(pieces, encoder.read([one.content for one in pieces]), strict=True):
+        found[piece.text].append((piece, one))
+    return found
+
+
+def _pieces(encoder: Encoder, index: int, text: str) -> list[_Piece]:
+    own = [one for one in sentences(text) if one.kind != "code"]
+    found = [
+        _Piece(index, start, text[start:end])
+        for one in own
+        for start, end in _cut(text, one.start, one.end)
+        if _has_letters(text[start:end])
+    ]
+    if encoder.count(text) > WHOLE:
+        return found
+    whole = _Piece(index, 0, text, whole=True)
+    return [whole, *found] if len(found) > 1 else [whole]
+
+
+def _raw(own: Sequence[tuple[_Piece, Read]], spread: float) -> float:
+    whole = [one.raw for piece, one in own if piece.whole]
+    parts = [one.raw for piece, one in own if not piece.whole]
+    return min([*whole, worst(parts, spread)] if parts else whole)
+
+
 def worst(raw: Sequence[float], spread: float) -> float:
     """The raw score of a text from those of its sentences: the lowest, raised by how low the lowest
     of so many draws of chance is (Blom 1958), `spread` being their standard deviation."""
-    n = len(raw)
+    n, lowest = len(raw), min(raw)
     chance = NormalDist().inv_cdf((n - 0.375) / (n + 0.25)) if n > 1 else 0.0
-    return min(min(raw) + spread * chance, sum(raw) / n)
+    explained = min(max((lowest - HARMFUL) / (CHANCE - HARMFUL), 0.0), 1.0)
+    return min(lowest + spread * chance * explained, sum(raw) / n)
 
 
 def is_english(text: str) -> bool:

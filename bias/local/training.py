@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from bias.local import examples, ordinal
 from bias.local.encoder import Encoder, config, tokenizer
 from bias.local.examples import Example
+from bias.local.judge import raw_scores
 from bias.local.network import HALF, MIDDLE, Network, states, train
 from bias.local.teacher import Teacher
 from bias.local.weights import Weights, load, save
@@ -51,26 +52,29 @@ def make(data: Path, out: Path, *, seed: int, teacher: str | None, tell: Tell) -
         learnt += examples.swaps(learnt, seed)
     raw = _learn(learnt, seed, tell)
     about = {"seed": str(seed), "teacher": Path(teacher).name if teacher else ""}
+    made, coverage = calibrated(raw, held, examples.probes(data) or FAIR, about=about)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save(out, made, about=about)
+    return Trained(out, out.stat().st_size, load(out).signature, len(learnt), len(held), coverage)
+
+
+def calibrated(
+    raw: Weights, held: list[Example], fair: list[str], *, about: dict[str, str]
+) -> tuple[Weights, float]:
+    """`raw` with what it says of `held` made probabilities, by the graph that will judge; and the
+    share of them it is sure of. `fair` are single fair sentences."""
     with TemporaryDirectory() as scratch:
         draft = Path(scratch) / "draft.safetensors"
         save(draft, raw, about=about)
         encoder = Encoder(load(draft), cache_dir=Path(scratch), threads=1)
-        numbers = np.array([one.raw for one in encoder.read([one.text for one in held])])
-        fair = np.array([one.raw for one in encoder.read(examples.probes(data) or FAIR)])
+        spread = float(np.std([one.raw for one in encoder.read(fair)]))
+        numbers = np.array(raw_scores(encoder, spread, [one.text for one in held]))
     levels = ordinal.nearest([one.level for one in held])
     fitted = ordinal.fit(numbers, levels)
     foretold = fitted.probabilities(numbers)
     sure, coverage = ordinal.least_sure(foretold, levels)
-    made = replace(
-        raw,
-        ordinal=fitted,
-        exponent=ordinal.most_agreeing(foretold, levels),
-        sure=sure,
-        spread=float(fair.std()),
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save(out, made, about=about)
-    return Trained(out, out.stat().st_size, load(out).signature, len(learnt), len(held), coverage)
+    exponent = ordinal.most_agreeing(foretold, levels)
+    return replace(raw, ordinal=fitted, exponent=exponent, sure=sure, spread=spread), coverage
 
 
 def _taught(learnt: list[Example], model: str, seed: int, tell: Tell) -> list[Example]:

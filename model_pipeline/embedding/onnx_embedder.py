@@ -97,7 +97,7 @@ class OnnxEmbedder:
         return f"questions by ONNX Runtime: {self._no_kernel}"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        encoded = self._cutting.encode_batch_fast([prefix(text) for text in texts])
+        encoded = self._cutting.encode_batch_fast([_prefix(text) for text in texts])
         ids = [encoding.ids for encoding in encoded]
         if len(ids) == 1:
             return self._embed_one(ids[0])
@@ -110,7 +110,7 @@ class OnnxEmbedder:
             else:
                 vectors[batch] = _run(self._alone, [ids[index] for index in batch])
 
-        for _ in self._workers.map(run, batches([len(row) for row in ids])):
+        for _ in self._workers.map(run, _batches([len(row) for row in ids])):
             pass
         return vectors
 
@@ -167,7 +167,7 @@ def session(graph: Path, *, threads: int) -> ort.InferenceSession:
     )
 
 
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Indices of texts of the same length, at most BATCH_TOKENS tokens a batch. The longest come
     first, so that threads which take them by turns end together."""
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
@@ -178,7 +178,7 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
             yield rest[first : first + size]
 
 
-def prefix(text: str) -> str:
+def _prefix(text: str) -> str:
     """As much of `text` as can matter, so that a megabyte costs no more than a page."""
     if len(text) > TOKENISED_CHARACTERS:
         # Spaces are no tokens: without folding them a prefix could hold nothing else.
