@@ -29,7 +29,22 @@ FILLED = 5  # groups that each written template is filled with
 PLAIN = 150  # texts of each source of plain mentions
 SHORT, LONG = 6, 30  # words: no text is cut below, no sentence is prose above
 LEFT_OUT = 0.12  # of the words of a thinned text
+RESPELLED = 0.6  # of the words that can be
 RATED_WEIGHT, WRITTEN_WEIGHT, PLAIN_WEIGHT = 1.0, 0.5, 0.5
+WORDS = re.compile(r"[A-Za-z']+")
+# Not those of bias/controls.py alone, which test what is learnt here.
+SPELLINGS = {
+    "the": ("da", "tha", "teh"), "this": ("dis",), "that": ("dat", "tht"), "them": ("dem", "em"),
+    "they": ("dey",), "these": ("dese",), "those": ("dose",), "there": ("der", "dere"),
+    "with": ("wit", "w", "wiv"), "you": ("u", "ya"), "your": ("ur", "yo"), "are": ("r",),
+    "because": ("cuz", "cause", "bc", "coz"), "about": ("bout",), "people": ("ppl", "folk"),
+    "and": ("n", "an'"), "what": ("wat", "wut"), "just": ("jus",), "should": ("shud",),
+    "would": ("wud",), "have": ("hav",), "isn't": ("ain't",), "aren't": ("ain't",),
+    "don't": ("dont",), "can't": ("cant",), "going": ("gon", "goin"), "want": ("wan",),
+    "nothing": ("nuthin", "nada"), "something": ("sumthin",), "brother": ("bruh", "bro"),
+    "sister": ("sis",), "good": ("gud",), "know": ("kno",), "not": ("nt", "not"), "for": ("fer",),
+    "always": ("alwayz",), "never": ("neva",), "other": ("otha",), "their": ("dere", "thier"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +121,15 @@ def swaps(examples: list[Example], seed: int) -> list[Example]:
     return [new for new, old in zip(others, examples, strict=True) if new.text != old.text]
 
 
+def spelled(examples: list[Example], seed: int) -> list[Example]:
+    """Each of `examples` but plain ones, as people type who need no dictionary; its level is
+    the same."""
+    random = Random(seed)  # noqa: S311
+    rude = [one for one in examples if one.source != "plain"]
+    others = [replace(one, text=respelled(one.text, random)) for one in rude]
+    return [new for new, old in zip(others, rude, strict=True) if new.text != old.text]
+
+
 def probes(data: Path) -> list[str]:
     """Sentences that mention people and harm nobody, of sets that nothing is learnt from: WinoBias
     (MIT), and BBQ's ambiguous contexts on religion (CC BY 4.0)."""
@@ -155,6 +179,21 @@ def reworded(text: str, random: Random) -> list[str]:
     """Texts that are near to `text` but not of one level with it for certain: a teacher says which
     they have. Another group, a part of it, fewer words."""
     return [_part(swapped(text, random), random), _thinned(swapped(text, random), random)]
+
+
+def respelled(text: str, random: Random) -> str:
+    """Some of its words spelled as they are said or typed, and sometimes no capitals."""
+
+    def other(match: re.Match[str]) -> str:
+        word = match[0].lower()
+        if random.random() > RESPELLED:
+            return match[0]
+        if word in SPELLINGS:
+            return random.choice(SPELLINGS[word])
+        return word[:-1] + random.choice(["", "'"]) if word.endswith("ing") else match[0]
+
+    found = WORDS.sub(other, text)
+    return found.lower() if random.random() < 0.5 else found
 
 
 def _part(text: str, random: Random) -> str:

@@ -23,7 +23,7 @@ from model_pipeline.embedding import weights as embedder
 
 Tell = Callable[[str, int, int], None]
 FIRST = 2  # layers below this one stay the embedder's
-EPOCHS = 2
+EPOCHS = 3
 REWORDED = 0.5  # the weight of a reworded text, of its text's
 RATER_SHARE = 0.5  # of a rated text's target; the rest is the teacher's
 # Where the data has no fair sentences to probe with.
@@ -49,7 +49,7 @@ def make(data: Path, out: Path, *, seed: int, teacher: str | None, tell: Tell) -
     if teacher:
         learnt = _taught(learnt, teacher, seed, tell)
     else:
-        learnt += examples.swaps(learnt, seed)
+        learnt += examples.swaps(learnt, seed) + examples.spelled(learnt, seed)
     raw = _learn(learnt, seed, tell)
     about = {"seed": str(seed), "teacher": Path(teacher).name if teacher else ""}
     made, coverage = calibrated(raw, held, examples.probes(data) or FAIR, about=about)
@@ -99,10 +99,14 @@ def _taught(learnt: list[Example], model: str, seed: int, tell: Tell) -> list[Ex
         if text != one.text
     }
     said = teacher.levels(list(others), tell=lambda done, of: tell("asking the teacher", done, of))
-    return mixed + [
-        replace(one, text=text, level=float(level), weight=one.weight * REWORDED)
-        for (text, one), level in zip(others.items(), said, strict=True)
-    ]
+    return (
+        mixed
+        + examples.spelled(mixed, seed)
+        + [
+            replace(one, text=text, level=float(level), weight=one.weight * REWORDED)
+            for (text, one), level in zip(others.items(), said, strict=True)
+        ]
+    )
 
 
 def _learn(learnt: list[Example], seed: int, tell: Tell) -> Weights:
