@@ -22,7 +22,7 @@ from model_pipeline.errors import ConfigurationError
 
 # What a piece of text may hold; more of it is not read. Training cuts its texts to the same.
 MAX_TOKENS = 96
-_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class Encoder:
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="bias-piece")
 
     def read(self, pieces: Sequence[str]) -> list[Read]:
-        encoded = self._tokenizer.encode_batch([piece.translate(_SURROGATES) for piece in pieces])
+        encoded = self._tokenizer.encode_batch([piece.translate(SURROGATES) for piece in pieces])
         parts = self._workers.map(self._run, [one.ids for one in encoded])
         return [
             Read(float(part.mean()), part, one.offsets)
@@ -66,7 +66,7 @@ class Encoder:
 
     def count(self, text: str) -> int:
         """Tokens of `text`, MAX_TOKENS at most."""
-        return len(self._tokenizer.encode(text.translate(_SURROGATES)).ids)
+        return len(self._tokenizer.encode(text.translate(SURROGATES)).ids)
 
 
 def tokenizer(folder: Path) -> Tokenizer:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bias.local import ordinal
-from bias.local.encoder import MAX_TOKENS, Encoder, Read
+from bias.local.encoder import MAX_TOKENS, SURROGATES, Encoder, Read
 from bias.local.explain import explain, spans
 from bias.local.weights import SHIPPED, load
 from bias.verdicts import LEVELS, Dimension, Evidence, Unjudged, Verdict
@@ -132,7 +132,7 @@ def _read(encoder: Encoder, texts: Sequence[str]) -> list[list[tuple[_Piece, Rea
 
 
 def _pieces(encoder: Encoder, index: int, text: str) -> list[_Piece]:
-    own = [one for one in sentences(text) if one.kind != "code"]
+    own = [one for one in sentences(text.translate(SURROGATES)) if one.kind != "code"]
     found = [
         _Piece(index, start, text[start:end])
         for one in own
