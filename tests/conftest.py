@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from bias.local.judge import LocalJudge
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
@@ -40,9 +41,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def embedder_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With all that the default embedder keeps in it, made once for all tests."""
+    """With all that the default embedder and the local judge keep in it, made once."""
     folder = tmp_path_factory.mktemp("cache")
     open_onnx_embedder(cache_dir=folder, threads=2)
+    LocalJudge(cache_dir=folder, threads=2)
     return folder
 
 

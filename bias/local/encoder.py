@@ -41,7 +41,7 @@ class Encoder:
     def __init__(self, judge: Weights, *, cache_dir: Path, threads: int) -> None:
         folder = embedder.model_folder()
         self._tokenizer = tokenizer(folder)
-        graph = cache_dir / f"bias-{embedder.MODEL}-int8-{judge.digest[:16]}.onnx"
+        graph = cache_dir / "bias" / f"{embedder.MODEL}-int8-{judge.digest[:16]}.onnx"
         if not intact(graph):
             _make(folder, judge, graph)
         self._session = session(graph, threads=1)

@@ -38,11 +38,11 @@ class Evaluations:
 
 
 def evaluations(folder: Path, database: str, embedder_cache: Path) -> Evaluations:
-    """With the embedder of `embedder_cache`, and nothing else that others keep there."""
+    """With the models of `embedder_cache`, and nothing that others keep of what they did."""
     cache = folder / "home" / "cache"
     cache.mkdir(parents=True)
     for one in embedder_cache.iterdir():
-        if one.is_dir():
+        if ".sqlite" not in one.name:
             (cache / one.name).symlink_to(one)
     return Evaluations(folder, database)
 

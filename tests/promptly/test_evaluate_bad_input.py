@@ -23,6 +23,7 @@ GOOD = [
     {"id": "c", "answer": "This is not in the documents.", "declined": True, "latency_ms": 9},
 ]
 CHINESE = "商店九点开门，星期天整天不营业，请您周一再来。"
+TOO_LONG_TO_JUDGE = "It has more than 20,000 characters: judge it in parts."
 VAST = "word " * 200_000  # 1 MB
 
 
@@ -87,8 +88,8 @@ NAMED: dict[str, tuple[list[dict[str, Any]], dict[str, int]]] = {
         with_first(answer=CHINESE),
         {"The answer is in another language than Latin or English.": 1, UNTIMED: 1},
     ),
-    "1 MB": (with_first(answer=VAST), {TOO_LONG: 1, ANSWER_TOO_LONG: 1}),
-    "all of 1 MB": (with_all(answer=VAST, declined=False), {TOO_LONG: 2, ANSWER_TOO_LONG: 3}),
+    "1 MB": (with_first(answer=VAST), {TOO_LONG: 1, ANSWER_TOO_LONG: 1, TOO_LONG_TO_JUDGE: 1}),
+    "all of 1 MB": (with_all(answer=VAST, declined=False), {TOO_LONG: 2, ANSWER_TOO_LONG: 3, TOO_LONG_TO_JUDGE: 3}),
     "6 MB": (
         with_first(answer="word " * 1_200_000),
         {"The answer has over 5,000,000 characters.": 1, UNTIMED: 1},
