@@ -89,7 +89,10 @@ NAMED: dict[str, tuple[list[dict[str, Any]], dict[str, int]]] = {
         {"The answer is in another language than Latin or English.": 1, UNTIMED: 1},
     ),
     "1 MB": (with_first(answer=VAST), {TOO_LONG: 1, ANSWER_TOO_LONG: 1, TOO_LONG_TO_JUDGE: 1}),
-    "all of 1 MB": (with_all(answer=VAST, declined=False), {TOO_LONG: 2, ANSWER_TOO_LONG: 3, TOO_LONG_TO_JUDGE: 3}),
+    "all of 1 MB": (
+        with_all(answer=VAST, declined=False),
+        {TOO_LONG: 2, ANSWER_TOO_LONG: 3, TOO_LONG_TO_JUDGE: 3},
+    ),
     "6 MB": (
         with_first(answer="word " * 1_200_000),
         {"The answer has over 5,000,000 characters.": 1, UNTIMED: 1},
