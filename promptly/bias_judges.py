@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from bias.ensemble import Ensemble, Member
-from bias.local.judge import LocalJudge
 from bias.model_judge import BEGINNING, SCHEMA, TIMEOUT_S, Ask, ModelJudge, Reply, level_chances
 from bias.remembered import Remembered
 from bias.verdicts import LEVELS, Judge
@@ -47,7 +46,7 @@ def open_judge(
         if not weight > 0:
             raise ConfigurationError(f"The judge {spec!r} has no weight: leave it out.")
         judge = _one(name, settings, timeout_s)
-        if remembers and not isinstance(judge, LocalJudge):
+        if remembers and isinstance(judge, ModelJudge):
             kept = settings.cache_dir / "bias-verdicts.sqlite"
             judge = Remembered(judge, kept, progress=progress)
         members.append(Member(judge, weight))
@@ -68,8 +67,10 @@ def _one(spec: str, settings: Settings, timeout_s: float) -> Judge:
     )
 
 
-def local_judge(settings: Settings, model: Path | None = None) -> LocalJudge:
+def local_judge(settings: Settings, model: Path | None = None) -> Judge:
     """The shipped one, or that of the file `model`. Raises ConfigurationError."""
+    from bias.local.judge import LocalJudge  # half a second of every command's start
+
     threads, folder = settings.threads, settings.cache_dir
     if model is None:
         return LocalJudge(cache_dir=folder, threads=threads)
