@@ -269,6 +269,6 @@ def test_a_report_goes_to_storage_where_the_project_is_named(
     assert told[0][0].startswith("bucket promptly-reports/bias-2026-03-02-to-2026-03-08-")
     with bootstrap.reports(settings) as place:
         names = [one.rsplit("/", 1)[1] for one in told[0]]
-        assert place.names() == sorted(names)
+        assert [one for one in place.names() if one.startswith("bias-")] == sorted(names)
         assert [place.get(name) for name in names] == list(files.values())
     assert not (tmp_path / "reports").exists()

@@ -44,7 +44,8 @@ def address(
 ) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
     (home / "cache").symlink_to(embedder_cache)
-    with running(Settings(home=home, database_url=module_database), module_database) as found:
+    settings = Settings(home=home, database_url=module_database, bias_policy="flag")
+    with running(settings, module_database) as found:
         yield found
 
 
