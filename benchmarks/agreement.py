@@ -22,13 +22,13 @@ from benchmarks.answered import answered
 from benchmarks.extracted import extracted
 from benchmarks.meanings import fit
 from benchmarks.rated import Rated, Target, rated
-from benchmarks.remembered import Remembered
 from model_pipeline.domain import Embedder
 from model_pipeline.embedding.onnx_embedder import open_onnx_embedder
 from model_pipeline.evaluation.agreement import Agreed, drawn
 from model_pipeline.evaluation.examples import Pair
 from model_pipeline.evaluation.meaning import meaning
 from model_pipeline.evaluation.plain import Plain, Values
+from model_pipeline.evaluation.vectors import KeptVectors
 
 CACHE = Path("~/.promptly/cache").expanduser()
 SHARES = ("sentences removed", "sentences added")
@@ -106,8 +106,10 @@ def measure(every: Sequence[Rated], embedder: Embedder) -> None:
 
 
 def main() -> None:
-    embedder = Remembered(
-        open_onnx_embedder(cache_dir=CACHE, threads=1), CACHE / "benchmarks-agreement"
+    embedder = KeptVectors(
+        open_onnx_embedder(cache_dir=CACHE, threads=1),
+        cache=CACHE / "benchmarks-agreement.sqlite",
+        alone=True,  # as `promptly evaluate` does
     )
     every = answered()
     rows = [*rated(every, embedder), *extracted(every, embedder)]
@@ -115,7 +117,6 @@ def main() -> None:
         fit([row for row in rows if row.half == 0], embedder)
     else:
         measure([row for row in rows if row.half == 1], embedder)
-    embedder.keep()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from bias.local.weights import SHIPPED
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from rag_service.generate.transformers_writer import TransformersWriter, Weights
 from rag_service.generate.writer import Message
@@ -78,8 +77,6 @@ def test_extractive_answers_are_probed_and_the_same_again(work: Evaluations) -> 
 
 
 def test_regard_is_the_local_judges(work: Evaluations) -> None:
-    if not SHIPPED.is_file():
-        pytest.skip(f"{SHIPPED} is not there: `promptly bias train` makes it")
     done = work.run("bias", "probe", "-c", "rules", "--n", "2", "--json")
     found = as_json(done)
     assert "regard" in found["signatures"]
