@@ -28,6 +28,15 @@ from model_pipeline.store.queue import News, PgQueue
 from model_pipeline.worker import Worker
 
 WINDOW = 40  # words of a chunk, about
+# NLTK alone takes three seconds where scikit-learn is installed, as it is for the tests.
+IMPORTED = (
+    "nltk.translate.bleu_score",
+    "promptly.bias_judges",
+    "promptly.serving",
+    "rich.console",
+    "rouge_score.rouge_scorer",
+    "typer",
+)
 
 
 class HashEmbedder:
@@ -54,7 +63,7 @@ def processes() -> ForkServerContext:
     """Processes forked from one that has imported everything, the commands' parts too: a run of
     the tests has one such."""
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "promptly.serving", "rich.console", "typer"])
+    context.set_forkserver_preload([__name__, *IMPORTED])
     return context
 
 
