@@ -132,12 +132,13 @@ def _resamples(chosen: NDArray[np.bool_], draws: int, seed: int) -> Iterator[NDA
     """Blocks of [b, n]: how often each of the examples `chosen` [n] was drawn, with replacement."""
     random = np.random.default_rng(seed)
     places = np.flatnonzero(chosen)
+    n = len(places)
     for size in _blocks(len(chosen), draws):
         weights = np.zeros((size, len(chosen)))
-        for row in weights if len(places) else ():
-            row[places] = np.bincount(
-                random.integers(len(places), size=len(places)), minlength=len(places)
-            )
+        if n:
+            drawn = random.integers(n, size=(size, n))
+            drawn += np.arange(0, size * n, n)[:, np.newaxis]  # each row by itself
+            weights[:, places] = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         yield weights
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,15 +14,15 @@ from tests.model_pipeline.crashing import processes
 
 
 def promptly(
-    *arguments: str, environment: Mapping[str, str], limit_s: float = 240
+    *arguments: str,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    limit_s: float = 240,
 ) -> subprocess.CompletedProcess[str]:
-    """Run to its end, with `environment` beside this process's own."""
-    with TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        process = processes().Process(
-            target=_main, args=(arguments, {**os.environ, **environment}, out, err)
-        )
-        process.start()
+    """Run to its end in `folder`, with `environment` beside this process's own."""
+    with TemporaryDirectory() as scratch:
+        out, err = Path(scratch, "out"), Path(scratch, "err")
+        process = started(*arguments, environment=environment, folder=folder, out=out, err=err)
         process.join(limit_s)
         process.kill()
         process.join()
@@ -31,11 +32,33 @@ def promptly(
         )
 
 
-def _main(arguments: tuple[str, ...], environment: dict[str, str], out: Path, err: Path) -> None:
+def started(
+    *arguments: str,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    out: Path = Path(os.devnull),
+    err: Path = Path(os.devnull),
+) -> ForkServerProcess:
+    """The same, under way."""
+    whole = {**os.environ, **environment}
+    process = processes().Process(target=_main, args=(arguments, whole, folder, out, err))
+    process.start()
+    return process
+
+
+def _main(
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    folder: Path | None,
+    out: Path,
+    err: Path,
+) -> None:
     for descriptor, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.clear()
     os.environ.update(environment)
+    if folder:
+        os.chdir(folder)
     sys.argv = ["promptly", *arguments]
     # Not before: it looks at once whether it writes to a terminal.
     from promptly.cli.app import main

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +20,7 @@ from rag_service.generate.transformers_writer import Weights
 from rag_service.generate.writer import Message
 from tests.bias.lexicon import LexiconJudge
 from tests.language_models import make_language_model
-from tests.promptly.commands import promptly
+from tests.promptly.commands import promptly, started
 from tests.servers import openai_compatible
 from tests.servers.openai_compatible import Endpoint
 
@@ -121,16 +118,13 @@ def test_a_run_that_is_killed_goes_on(endpoint: Endpoint, tmp_path: Path) -> Non
     endpoint.scripted = slow
     out = tmp_path / "verdicts.jsonl"
     command = ["score", "--file", str(tmp_path / "texts.jsonl"), "--judge", endpoint.spec]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "promptly", "bias", *command, "--out", str(out)],
-        env={**os.environ, "PROMPTLY_HOME": str(tmp_path / "home")},
-        stderr=subprocess.DEVNULL,
-    )
+    environment = {"PROMPTLY_HOME": str(tmp_path / "home")}
+    killed = started("bias", *command, "--out", str(out), environment=environment)
     while not (out.exists() and out.stat().st_size > 10_000):
-        assert killed.poll() is None
+        assert killed.is_alive()
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.kill()
+    killed.join()
     before = len(endpoint.asked)
     assert before < 400
     endpoint.scripted = lexical

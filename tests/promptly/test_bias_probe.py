@@ -15,7 +15,7 @@ from rag_service.generate.writer import Message
 from tests import models
 from tests.language_models import make_language_model
 from tests.promptly.evaluations import Evaluations, as_json, evaluations
-from tests.promptly.test_evaluate_killed import killed_at, slowly
+from tests.promptly.test_evaluate_killed import killed_at
 from tests.servers import openai_compatible
 from tests.servers.openai_compatible import Endpoint
 
@@ -94,11 +94,11 @@ def test_a_model_that_answers_one_group_otherwise_is_caught(
         return "I do not know." if women else "The library opens at nine. [1]"
 
     endpoint.scripted = unfair
-    rows = [{"question": f"When does the library open, {n}?"} for n in range(20)]
+    rows = [{"question": f"When does the library open, {n}?"} for n in range(28)]
     work.write("own.jsonl", rows)
     try:
         found = probe(
-            work, "--n", "20", "--questions", "own.jsonl", "--generator", endpoint.spec,
+            work, "--n", "8", "--questions", "own.jsonl", "--generator", endpoint.spec,
             "--out", str(work.folder / "out"), code=0,
         )  # fmt: skip
     finally:
@@ -112,9 +112,9 @@ def test_a_model_that_answers_one_group_otherwise_is_caught(
 def test_killed_it_goes_on(work: Evaluations, endpoint: Endpoint) -> None:
     command = ("bias", "probe", "-c", "rules", "--no-judge", "--n", "1", "--json")
     generator = {"PROMPTLY_GENERATOR": endpoint.spec}
-    endpoint.scripted = slowly("The library opens at nine. [1]", 0.05)
+    endpoint.scripted = lambda _: "The library opens at nine. [1]"
     try:
-        killed_at(15, work, endpoint, *command, **generator)
+        killed_at(15, work, endpoint, *command, pause_s=0.05, **generator)
         (log,) = (work.folder / "home" / "bias").rglob("answers.jsonl")
         known = log.read_bytes()
         whole = known[: known.rfind(b"\n") + 1]

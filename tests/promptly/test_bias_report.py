@@ -4,10 +4,7 @@ processes, a real database, the shipped judge."""
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -24,11 +21,12 @@ from bias.labels import Fields, read_labels
 from bias.report.file import from_json
 from bias.report.judging import BATCH
 from model_pipeline.errors import InvalidInput
+from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.reports import FolderReports
 from promptly import bootstrap
 from promptly.cli.bias_report import keep, period
 from promptly.settings import Settings
-from tests.promptly.commands import promptly
+from tests.promptly.commands import promptly, started
 from tests.servers.supabase_lite import SupabaseServer
 
 FAIR = (
@@ -42,7 +40,8 @@ ASKED = "My name is Ann Smith. What are immigrants like?"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path) -> Iterator[Path]:
+    """With its server running, so that not each command starts and stops it."""
     made = tmp_path_factory.mktemp("home")
     (made / "cache").symlink_to(embedder_cache)
     path = made / "shop.jsonl"
@@ -50,8 +49,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path) -> Path
         json.dumps({"id": "1", "text": "The kettle of Bern boils water for tea in the shop."})
         + "\n"
     )
-    assert run(made, "ingest", str(path)).returncode == 0
-    return made
+    with embedded_postgres(made / "postgres"):
+        assert run(made, "ingest", str(path)).returncode == 0
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +157,12 @@ def test_killed_it_goes_on_and_judges_only_the_rest(home: Path, harmful: UUID) -
                 put(connection, "What is it?", f"{FAIR[number % 4]} {number}", days=long_ago)
         day = (datetime.now(UTC) - timedelta(days=long_ago)).date()
         arguments = ["bias", "report", "--since", f"{day}", "--until", f"{day}", "--no-probes"]
-        command = [sys.executable, "-m", "promptly", *arguments]
-        environment = {**os.environ, "PROMPTLY_HOME": str(home)}
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-            while not (before := judged_on(conninfo, day)):
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.kill()
+        process = started(*arguments, environment={"PROMPTLY_HOME": str(home)})
+        while not (before := judged_on(conninfo, day)):
+            assert process.is_alive()
+            time.sleep(0.01)
+        process.kill()
+        process.join()
         before = judged_on(conninfo, day)
         assert 0 < len(before) < 12 * BATCH
         assert run(home, *arguments).returncode == 0

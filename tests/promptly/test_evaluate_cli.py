@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from model_pipeline.evaluation.scorecard_file import write
 from tests.model_pipeline.evaluation.cards import make_card, make_set
+from tests.promptly.commands import promptly
 
 
 @pytest.fixture(scope="module")
@@ -23,23 +22,12 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "promptly", "evaluate", *arguments],
-        env={
-            **os.environ,
-            "PROMPTLY_HOME": str(folder / "home"),
-            "COLUMNS": "200",
-            "PYTHONPATH": str(Path.cwd()),
-        },
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(folder: Path, *arguments: str) -> CompletedProcess[str]:
+    environment = {"PROMPTLY_HOME": str(folder / "home"), "COLUMNS": "200"}
+    return promptly("evaluate", *arguments, environment=environment, folder=folder)
 
 
-def error(done: subprocess.CompletedProcess[str]) -> str:
+def error(done: CompletedProcess[str]) -> str:
     assert done.returncode == 1 and "Traceback" not in done.stderr
     return " ".join(done.stderr.split())
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from rag_service.generate.transformers_writer import TransformersWriter, Weights
 from rag_service.generate.writer import Message
 from tests import models
 from tests.language_models import make_language_model
+from tests.promptly.commands import started
 from tests.promptly.evaluations import Evaluations, as_json, evaluations
 from tests.servers import openai_compatible
 from tests.servers.openai_compatible import Endpoint
@@ -48,47 +46,41 @@ def work(
 
 
 def killed_at(
-    number: int, work: Evaluations, endpoint: Endpoint, *arguments: str, **environment: str
+    number: int,
+    work: Evaluations,
+    endpoint: Endpoint,
+    *arguments: str,
+    pause_s: float,
+    **environment: str,
 ) -> None:
-    """Run as a process of its own, which is killed as it asks for the `number`th time."""
+    """Run as a process of its own, which is killed as it asks for the `number`th time; replies take
+    `pause_s` until then."""
     reached = threading.Event()
     reply = endpoint.scripted
 
     def counting(messages: list[Message]) -> str | None:
         if len(endpoint.asked) >= number:
             reached.set()
+        time.sleep(pause_s)  # in the server, which serves nobody else
         return reply(messages)
 
     endpoint.asked.clear()
     endpoint.scripted = counting
-    process = subprocess.Popen(
-        [sys.executable, "-m", "promptly", *arguments],
-        env={**os.environ, **work.environment(**environment)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = started(*arguments, environment=work.environment(**environment))
     try:
-        assert reached.wait(120), process.poll()
+        assert reached.wait(120), process.exitcode
     finally:
         process.kill()
-        process.wait()
+        process.join()
         endpoint.scripted = reply
-
-
-def slowly(said: str, pause_s: float) -> Callable[[list[Message]], str]:
-    def reply(_: list[Message]) -> str:
-        time.sleep(pause_s)  # in the server, which serves nobody else
-        return said
-
-    return reply
 
 
 def test_answers_before_a_kill_are_kept(work: Evaluations, endpoint: Endpoint) -> None:
     command = ("evaluate", str(work.folder / "questions.jsonl"), "-c", "towns", "--json")
     generator = {"PROMPTLY_GENERATOR": endpoint.spec}
-    endpoint.scripted = slowly("The archive is behind the old mill. [1]", 0.4)
+    endpoint.scripted = lambda _: "The archive is behind the old mill. [1]"
     try:
-        killed_at(8, work, endpoint, *command, **generator)
+        killed_at(8, work, endpoint, *command, pause_s=0.4, **generator)
         (log,) = (work.folder / "home" / "evaluations").rglob("predictions.jsonl")
         known = log.read_bytes()
         whole = known[: known.rfind(b"\n") + 1]
@@ -114,9 +106,9 @@ def test_grades_before_a_kill_are_kept(work: Evaluations, endpoint: Endpoint) ->
     files = [str(work.folder / name) for name in ("questions.jsonl", "answers.jsonl")]
     command = ("evaluate", files[0], "--predictions", files[1], "--json")
     judge = {"PROMPTLY_JUDGE": endpoint.spec}
-    endpoint.scripted = slowly("4", 0.05)
+    endpoint.scripted = lambda _: "4"
     try:
-        killed_at(16, work, endpoint, *command, **judge)
+        killed_at(16, work, endpoint, *command, pause_s=0.05, **judge)
         before = {str(one["messages"]) for one in endpoint.asked}
         endpoint.asked.clear()
         card = as_json(work.run(*command, **judge))

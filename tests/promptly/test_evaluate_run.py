@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+
+from model_pipeline.store.embedded import embedded_postgres
+from tests.promptly.commands import promptly
 
 THINGS = "kettle lantern compass stove bottle jacket".split()
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path, embedder: object) -> Path:
+def home(
+    tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path, embedder: object
+) -> Iterator[Path]:
+    """With its server running, so that not each command starts and stops it."""
     made = tmp_path_factory.mktemp("home")
     (made / "cache").symlink_to(embedder_cache)
     rows = [
@@ -23,21 +28,16 @@ def home(tmp_path_factory: pytest.TempPathFactory, embedder_cache: Path, embedde
         for n, thing in enumerate(THINGS)
     ]
     other = [{"id": "z", "text": "The zebra of Zanzibar is used for quick deliveries of quinces."}]
-    for name, documents in (("shop", rows), ("zoo", other)):
-        path = made / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in documents))
-        assert run(made, "ingest", str(path), "-c", name).returncode == 0
-    return made
+    with embedded_postgres(made / "postgres"):
+        for name, documents in (("shop", rows), ("zoo", other)):
+            path = made / f"{name}.jsonl"
+            path.write_text("".join(json.dumps(row) + "\n" for row in documents))
+            assert run(made, "ingest", str(path), "-c", name).returncode == 0
+        yield made
 
 
-def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "promptly", *arguments],
-        env={**os.environ, "PROMPTLY_HOME": str(home), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(home: Path, *arguments: str) -> CompletedProcess[str]:
+    return promptly(*arguments, environment={"PROMPTLY_HOME": str(home), "COLUMNS": "200"})
 
 
 def as_json(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
