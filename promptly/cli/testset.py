@@ -205,7 +205,7 @@ def _of_documents(
 ) -> tuple[list[Example], dict[str, Any]]:
     passages = opened.corpus.passages(collection, seed=seed)
     others = [one for one in opened.corpus.collections() if one != collection]
-    wanted = (n // 5 if others else 0) if unanswerable is None else min(unanswerable, n)
+    wanted = n // 5 if unanswerable is None else min(unanswerable, n)
     foreign = [
         candidate
         for other in (others if wanted else ())
@@ -214,12 +214,14 @@ def _of_documents(
     lacking = generated.unanswerable(
         foreign, lambda texts: opened.corpus.absent(collection, texts), n=wanted, seed=seed
     )
-    made: dict[str, Any] = {"from": collection, "by": by, "n": n, "seed": seed}
+    made: dict[str, Any] = {
+        "from": collection, "by": by, "n": n, "seed": seed, "unanswerable_wanted": wanted
+    }  # fmt: skip
     if by == "rules":
         candidates = generated.by_rules(passages)
     else:
-        wanted = n - len(lacking)
-        candidates, made["prompt"] = _by_model(settings, opened, collection, passages, wanted, seed)
+        rest = n - len(lacking)
+        candidates, made["prompt"] = _by_model(settings, opened, collection, passages, rest, seed)
         made["model"] = model_name(settings.generator)
     found = generated.chosen(candidates, n=n - len(lacking), seed=seed)
     known = {one.question.casefold() for one in candidates}
@@ -286,6 +288,12 @@ def _tell(opened: Evaluating, manifest: Manifest, *, as_json: bool) -> None:
     short = int(manifest.made.get("n", 0)) - manifest.n
     if short > 0:
         _say(f"{short} fewer than were asked for: there was nothing else to make them of.")
+    wanted = int(manifest.made.get("unanswerable_wanted", 0))
+    if int(manifest.made.get("unanswerable", 0)) < wanted:
+        _say(
+            f"{wanted} unanswerable ones were wanted: they are made of other collections' "
+            "documents, about what this one does not speak of."
+        )
     if left_out := manifest.made.get("left_out_as_personal"):
         _say(f"{left_out} questions were left out for what looks personal in them.")
     _say(f"In {path}; hash {manifest.test_set_hash[:12]}.")

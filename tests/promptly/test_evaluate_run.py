@@ -142,6 +142,18 @@ def test_bad_input_is_one_sentence_and_2(
     assert run(home, "evaluate", "tools", "-c", "nothing").returncode == 2
 
 
+def test_unanswerable_questions_need_another_collection(home: Path, tmp_path: Path) -> None:
+    """The first has one to make them of, and the second is alone."""
+    command = ("testset", "make", "alone", "--n", "3", "--from")
+    assert "were wanted" not in run(home, *command, "shop", "--unanswerable", "1").stdout
+    with embedded_postgres(tmp_path / "postgres"):
+        (tmp_path / "cache").symlink_to(home / "cache")
+        assert run(tmp_path, "ingest", str(home / "shop.jsonl"), "-c", "shop").returncode == 0
+        done = run(tmp_path, *command, "shop", "--unanswerable", "2")
+    assert done.returncode == 0, done.stderr
+    assert "2 unanswerable ones were wanted: they are made of other collections'" in done.stdout
+
+
 def test_import_draft_freeze_list_and_check(home: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"frage": "When does the shop in Bern open?", "soll": "At nine."}\n' * 1)
