@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from model_pipeline.errors import ModelUnavailable
 from model_pipeline.evaluation.examples import Example
@@ -25,10 +25,11 @@ ABSENT = 2  # the fewest words of an unanswerable question that the corpus lacks
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A passage of the document `source`."""
+    """A passage of the document `source`; `tags` are what its questions are sliced by."""
 
     source: str
     content: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Candidate:
     question: str
     kind: str
     answers: Mapping[str, str]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 AskModel = Callable[[Source], Awaitable[Asked | None]]
@@ -94,6 +96,7 @@ def _gathered(found: Iterable[tuple[Source, Asked]]) -> list[Candidate]:
             same[0][1].question,
             same[0][1].kind,
             {passage.source: asked.sentence for passage, asked in same},
+            same[0][0].tags,
         )
         for same in of.values()
         if len(same) <= MOST_ANSWERS
@@ -130,7 +133,7 @@ def answerable(candidates: Iterable[Candidate]) -> list[Example]:
             references=tuple(dict.fromkeys(map(shown, one.answers.values()))),
             relevant=dict.fromkeys(one.answers, 1),
             answerable=True,
-            tags={"question_type": one.kind},
+            tags={**one.tags, "question_type": one.kind},
         )
         for one in candidates
     ]

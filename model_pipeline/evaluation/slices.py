@@ -11,12 +11,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_pipeline.evaluation.language import language
+
 ANSWER, LENGTH = "answerability", "question length"  # tags of these names are not sliced by
 ANSWERABLE = {True: "answerable", False: "not answerable", None: "not known"}
 # Characters, since not every script puts spaces between words.
 LENGTHS = {50: "up to 50 characters", 100: "51 to 100", 200: "101 to 200"}
 LONGER = "over 200"
 UNTAGGED = "(none)"
+LANGUAGE = "language"
+UNCLEAR = {None, "Latin"}  # too short a text, or a language that is not listed
 
 
 class Sliced(Protocol):
@@ -32,9 +36,13 @@ class Sliced(Protocol):
 
 def slices(examples: Sequence[Sliced]) -> dict[tuple[str, str], NDArray[np.bool_]]:
     """(by what, value) to the examples [n] that are of it. A tag that some examples lack has a
-    slice for those as well; a partition with one part only is the whole set and left out."""
+    slice for those as well; a partition with one part only is the whole set and left out. Where no
+    tag tells languages, they are found where the questions show at least two."""
     of = {tag: [e.tags.get(tag, UNTAGGED) for e in examples] for tag in _tags(examples)}
     of[ANSWER] = [ANSWERABLE[example.answerable] for example in examples]
+    languages = [language(example.question) for example in examples]
+    if LANGUAGE not in of and len(set(languages) - UNCLEAR) > 1:
+        of[LANGUAGE] = ["not known" if one in UNCLEAR else str(one) for one in languages]
     of[LENGTH] = [_length(example.question) for example in examples]
     found = {}
     for by, values in of.items():

@@ -34,15 +34,22 @@ class PgCorpus:
         self._caller = caller
 
     def passages(
-        self, collection: str, *, seed: int, documents: int = MAX_DOCUMENTS
+        self,
+        collection: str,
+        *,
+        seed: int,
+        documents: int = MAX_DOCUMENTS,
+        tags: Sequence[str] = (),
     ) -> list[Source]:
         """Of a sample of `documents` where there are more of them: the same one for the same seed,
-        whenever they were ingested. Raises NotFound."""
+        whenever they were ingested; with those of the documents' metadata that `tags` names. Raises
+        NotFound."""
         values = {
             "collection": collection,
             "seed": str(seed),
             "documents": documents,
             "chunks": CHUNKS_A_DOCUMENT,
+            "tags": list(tags),
         }
         with connection_as(self._pool, self._caller) as connection:
             _require(connection, collection)

@@ -57,6 +57,10 @@ def make(
         Literal["rules", "model"], typer.Option(help="Who words the questions.")
     ] = "rules",
     seed: SeedOption = 0,
+    tag_field: Annotated[
+        list[str] | None,
+        typer.Option(help="A field of documents' metadata to slice by; may be repeated."),
+    ] = None,
     draft: DraftFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -68,7 +72,9 @@ def make(
     be_interruptible()
     with evaluating(settings) as opened:
         if origin:
-            examples, made = _of_documents(settings, opened, origin, n, unanswerable, by, seed)
+            examples, made = _of_documents(
+                settings, opened, origin, n, unanswerable, by, seed, tag_field or []
+            )
         else:
             found = from_asked(opened.corpus.asked(collection), unrated=unrated, n=n, seed=seed)
             examples = list(found.examples)
@@ -202,8 +208,9 @@ def _of_documents(
     unanswerable: int | None,
     by: str,
     seed: int,
+    tags: list[str],
 ) -> tuple[list[Example], dict[str, Any]]:
-    passages = opened.corpus.passages(collection, seed=seed)
+    passages = opened.corpus.passages(collection, seed=seed, tags=tags)
     others = [one for one in opened.corpus.collections() if one != collection]
     wanted = n // 5 if unanswerable is None else min(unanswerable, n)
     foreign = [
@@ -215,7 +222,8 @@ def _of_documents(
         foreign, lambda texts: opened.corpus.absent(collection, texts), n=wanted, seed=seed
     )
     made: dict[str, Any] = {
-        "from": collection, "by": by, "n": n, "seed": seed, "unanswerable_wanted": wanted
+        "from": collection, "by": by, "n": n, "seed": seed, "unanswerable_wanted": wanted,
+        "tag_fields": tags,
     }  # fmt: skip
     if by == "rules":
         candidates = generated.by_rules(passages)

@@ -24,7 +24,11 @@ def home(
     made = tmp_path_factory.mktemp("home")
     (made / "cache").symlink_to(embedder_cache)
     rows = [
-        {"id": thing, "text": f"The {thing} of Bern is used for work number {n} on the big lake."}
+        {
+            "id": thing,
+            "text": f"The {thing} of Bern is used for work number {n} on the big lake.",
+            "topic": "odd" if n % 2 else "even",
+        }
         for n, thing in enumerate(THINGS)
     ]
     other = [{"id": "z", "text": "The zebra of Zanzibar is used for quick deliveries of quinces."}]
@@ -51,8 +55,9 @@ def as_json(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def made(home: Path) -> dict[str, Any]:
     return as_json(
-        home, "testset", "make", "tools", "--from", "shop", "--n", "7", "--unanswerable", "1"
-    )
+        home, "testset", "make", "tools", "--from", "shop", "--n", "7", "--unanswerable", "1",
+        "--tag-field", "topic",
+    )  # fmt: skip
 
 
 def written(folder: Path, *rows: Any) -> str:
@@ -69,6 +74,9 @@ def test_documents_to_a_scorecard_and_the_same_again(home: Path, made: dict[str,
     assert card["figures"]["citation_recall"]["value"] == 1.0
     assert card["figures"]["latency_p50_ms"]["value"] > 0
     path = Path(card["files"]["scorecard"])
+    slices = json.loads(path.read_text())["slices"]
+    topics = {one["value"]: one["n"] for one in slices if one["by"] == "topic"}
+    assert topics == {"(none)": 1, "even": 3, "odd": 3}
     before = path.read_bytes()
     page = Path(card["files"]["html"]).read_bytes()
     # Nothing is asked again, and all comes out the same to the byte.

@@ -48,6 +48,18 @@ def test_passages_of_a_collection_in_order(
         corpus.passages("gone", seed=0)
 
 
+def test_passages_have_the_fields_of_their_documents_that_are_asked_for(
+    filled: None, store: PgStore, pool: ConnectionPool[psycopg.Connection[object]]
+) -> None:
+    with pool.connection() as connection:
+        connection.execute(
+            """update documents set metadata = '{"topic": "tea", "page": 3, "none": null, "x": 1}'
+            where source = '0.md'"""
+        )
+    found = PgCorpus(pool).passages("shop", seed=0, tags=["topic", "page", "none", "absent"])
+    assert [one.tags for one in found[1:3]] == [{"topic": "tea", "page": "3"}, {}]
+
+
 def test_of_many_documents_the_seed_decides(
     filled: None, pool: ConnectionPool[psycopg.Connection[object]]
 ) -> None:
