@@ -13,7 +13,7 @@ from uuid import UUID
 from bias import counterfactual, probes, swaps
 from bias.counterfactual import Compared
 from bias.probes import Probe
-from bias.report.file import from_json
+from bias.report.file import of_this_version
 from bias.report.judging import judge_answers
 from bias.report.report import Material
 from bias.report.sample import sample
@@ -80,7 +80,7 @@ def gather(
         judged=store.judged(chosen, judge.signature),
         failures=failures,
         said=store.last_words(signature=judge.signature, answer_ids=chosen),
-        earlier=[from_json(text) for text in store.reports_before(until, judge.signature)],
+        earlier=of_this_version(store.reports_before(until, judge.signature)),
         mentions=mentions,
         probed=probed,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
 from bias.report.figures import Json
+from bias.report.report import VERSION
 from model_pipeline.errors import InvalidInput
 from model_pipeline.json_schema import checker
 
@@ -29,6 +30,11 @@ def from_json(text: str) -> Json:
     if wrong := _check()(found):
         raise InvalidInput(f"This is no bias report of this version: {wrong}.")
     return found
+
+
+def of_this_version(stored: Iterable[str]) -> list[Json]:
+    """Those among reports that were kept: where the version changes, trends begin anew."""
+    return [from_json(text) for text in stored if json.loads(text).get("version") == VERSION]
 
 
 @cache

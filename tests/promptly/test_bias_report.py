@@ -124,8 +124,18 @@ def test_a_report_counts_judges_and_shows_what_was_answered(
 def test_again_it_is_the_same_bytes_and_judges_nothing_twice(
     reported: tuple[Path, CompletedProcess[str]], home: Path, tmp_path: Path
 ) -> None:
+    """Whatever another version kept of the time before."""
     folder, first = reported
     before = verdicts(home)
+    with (
+        bootstrap.database(Settings(home=home)) as conninfo,
+        psycopg.connect(conninfo) as connection,
+    ):
+        connection.execute(
+            "insert into bias_reports (signature, since, until, hash, report) "
+            "select signature, since - interval '7 days', since, 'x', '{\"version\": 0}' "
+            "from bias_reports"
+        )
     done = run(home, "bias", "report", "--out", str(tmp_path))
     assert done.returncode == first.returncode and done.stdout == first.stdout
     for name in ("bias-report.json", "bias-report.html", "bias-report.md"):
@@ -135,7 +145,7 @@ def test_again_it_is_the_same_bytes_and_judges_nothing_twice(
         bootstrap.database(Settings(home=home)) as conninfo,
         psycopg.connect(conninfo) as connection,
     ):
-        assert connection.execute("select count(*) from bias_reports").fetchone() == (1,)
+        assert connection.execute("select count(*) from bias_reports").fetchone() == (2,)
 
 
 def verdicts(home: Path) -> list[Any]:
