@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from model_pipeline.domain import Caller
+from model_pipeline.domain import Bias, Caller
 from model_pipeline.errors import NotFound, Unauthorized
 from model_pipeline.store.caller import connection_as
 from model_pipeline.store.connect import translate_errors
@@ -26,7 +26,7 @@ where title is not null
 NEWEST: LiteralString = " order by updated_at desc, conversation_id desc limit %(limit)s"
 ANSWERS: LiteralString = """
 select a.answer_id, a.question, a.answer, a.declined, a.citations, a.release_id, a.collection,
-    a.timings_ms, a.created_at, f.rating, f.comment, f.corrected_answer, f.harm
+    a.timings_ms, a.created_at, a.bias, f.rating, f.comment, f.corrected_answer, f.harm
 from answers as a left join feedback as f using (answer_id)
 where a.conversation_id = %(only)s
     and (%(after)s::uuid is null or (a.created_at, a.answer_id)
@@ -49,7 +49,8 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """`citations` are as they were sent; `feedback` has what was said, and nothing else."""
+    """`citations` are as they were sent, `bias` is without its verdict; `feedback` has what was
+    said, and nothing else."""
 
     answer_id: UUID
     question: str
@@ -60,6 +61,7 @@ class KeptAnswer:
     collection: str | None
     timings_ms: Mapping[str, float]
     created_at: datetime
+    bias: Bias | None
     feedback: Mapping[str, str]
 
 
@@ -135,9 +137,10 @@ class PgHistory:
 
 
 def _answer(*row: Any) -> KeptAnswer:
+    *parts, bias = row[: -len(FEEDBACK)]
     said = zip(FEEDBACK, row[-len(FEEDBACK) :], strict=True)
     feedback = {part: words for part, words in said if words is not None}
-    return KeptAnswer(*(*row[: -len(FEEDBACK)], feedback))
+    return KeptAnswer(*(*parts, Bias(**bias) if bias else None, feedback))
 
 
 def _absent(conversation_id: UUID) -> NotFound:

@@ -9,7 +9,14 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_pipeline.store.history import FEEDBACK, Conversation, KeptAnswer
-from rag_service.api.schemas import CitationModel, Identity, Strict, Timings
+from rag_service.api.schemas import (
+    BiasModel,
+    CitationModel,
+    Identity,
+    Strict,
+    Timings,
+    from_bias,
+)
 
 Time = Annotated[str, Field(description="ISO 8601, UTC.", examples=["2026-01-31T12:00:00.000000Z"])]
 Rating = Literal["up", "down"]
@@ -71,6 +78,10 @@ class KeptAnswerModel(BaseModel):
     release_id: str
     collection: str | None
     created_at: Time
+    bias: Annotated[
+        BiasModel | None,
+        Field(description="Null where it was not judged before it was shown, or declined."),
+    ]
     feedback: FeedbackModel | None
     timings_ms: Timings
 
@@ -100,6 +111,7 @@ def from_kept(one: KeptAnswer) -> dict[str, Any]:
         "release_id": one.release_id,
         "collection": one.collection,
         "created_at": written(one.created_at),
+        "bias": from_bias(one.bias),
         "feedback": from_feedback(one.feedback),
         "timings_ms": dict(one.timings_ms),
     }

@@ -272,6 +272,7 @@ class KeptAnswer(Timed):
     release_id: str
     collection: str | None
     created_at: str
+    bias: Bias | None
     feedback: Feedback | None
 
 

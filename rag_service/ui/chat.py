@@ -101,7 +101,7 @@ def _show_outcome(turn: Turn, index: int, slot: DeltaGenerator) -> None:
 
 
 def _is_flagged(answer: Mapping[str, Any]) -> bool:
-    bias = answer.get("bias")  # one from the history has none
+    bias = answer["bias"]
     return bool(bias and bias["flagged"] and not bias["withheld"])
 
 

@@ -81,6 +81,8 @@ def test_flagged_answers_are_shown_kept_with_their_verdict_and_reviewed(
         assert not client.review(low["answer_id"], level=4, comment="A quote.").confirms
         [verdict] = client.verdicts(low["answer_id"]).verdicts
         assert [one.level for one in verdict.reviews] == [4]
+        [kept] = client.conversation(low["conversation_id"]).answers
+        assert kept.bias is not None and kept.bias.model_dump() == low["bias"]
     assert rows(database, "select count(*) from verdicts") == [(3,)]
     assert rows(database, "select count(*) from answers where (bias ->> 'flagged')::boolean") == [
         (2,)

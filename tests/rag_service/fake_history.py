@@ -38,7 +38,7 @@ class FakeHistory:
         self.kept.setdefault(conversation_id, []).append(
             KeptAnswer(
                 answer.answer_id, question, answer.answer, answer.declined, citations,
-                answer.release_id, collection, answer.timings_ms, now, {},
+                answer.release_id, collection, answer.timings_ms, now, answer.bias, {},
             )
         )  # fmt: skip
 
