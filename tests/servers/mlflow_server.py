@@ -18,7 +18,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 PROGRAMS = PROJECT / ".venv-mlflow/bin"
 DOCKERFILE = (PROJECT / "mlflow/Dockerfile").read_text(encoding="utf-8")
-START_S = 120
+START_S = 180
 
 
 def commands() -> dict[str, list[str]]:
