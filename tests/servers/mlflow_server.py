@@ -88,4 +88,4 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0 and healthy(port):
                 return
         time.sleep(0.2)
-    raise AssertionError(log.read_text(encoding="utf-8")[-2000:])
+    raise AssertionError(f"It ended with {process.poll()}: " + log.read_text("utf-8")[-2000:])
