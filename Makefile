@@ -46,7 +46,7 @@ unit: $(VENV)/.test
 	@sh tests/install-package.sh pgbouncer pgbouncer the tests through PgBouncer
 	@sh tests/servers/install-supabase.sh
 	@sh tests/servers/install-mlflow.sh
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 $(BENCH_VENV)/.done: requirements/bench.lock
 	$(PYTHON) -m venv $(BENCH_VENV)

@@ -61,6 +61,7 @@ def mlflow_server(folder: Path, backend: str) -> Iterator[str]:
         "MLFLOW_BACKEND_STORE_URI": backend,
         "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
         "HOME": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "",  # the image's is written as it is built
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
     }
     with (folder / "log").open("wb") as log:
