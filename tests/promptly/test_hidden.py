@@ -110,6 +110,9 @@ def work(database: str, who: Caller, act: Act, one: UUID) -> tuple[list[str], in
 
 
 def blocks(database: str, who: Caller, statements: list[tuple[str, Any]]) -> int:
+    """The blocks read, at best of three: a vacuum or analyze beside it has a statement planned
+    anew, whose look-ups in the catalogue count too.
+    """
     read = 0
     with (
         open_pool(database, min_size=1, max_size=1) as pool,
@@ -118,9 +121,8 @@ def blocks(database: str, who: Caller, statements: list[tuple[str, Any]]) -> int
         for query, params in statements:
             connection.execute(query.encode(), params)  # warm
             explained = f"explain (analyze, buffers, timing off, format json) {query}"
-            row = connection.execute(explained.encode(), params).fetchone()
-            assert row is not None
-            read += row[0][0]["Plan"]["Shared Hit Blocks"]
+            plans = [connection.execute(explained.encode(), params).fetchall() for _ in range(3)]
+            read += min(plan["Plan"]["Shared Hit Blocks"] for [([plan],)] in plans)
     return read
 
 
