@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -127,6 +128,12 @@ class Settings(BaseSettings):
     """Where traces go, by OTLP over HTTP; unset, there are none."""
     tracking_uri: Annotated[str | None, Field(validation_alias="MLFLOW_TRACKING_URI")] = None
     """The MLflow server that evaluations are kept in; unset, none."""
+    hub_endpoint: Annotated[str, Field(validation_alias="HF_ENDPOINT")] = "https://huggingface.co"
+    """Where models are published, and loaded from."""
+    hub_token: Annotated[SecretStr | None, Field(validation_alias="HF_TOKEN")] = None
+    """Of the Hub: what may write where models are published."""
+    hub_keyless: Annotated[str | None, Field(validation_alias="HF_OIDC_RESOURCE")] = None
+    """The repository that a CI job's identity may publish to, without a token."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
 
@@ -173,12 +180,29 @@ class Settings(BaseSettings):
 def read_settings() -> Settings:
     """Settings of this process; ConfigurationError names the variable that is wrong."""
     try:
-        return Settings()
+        found = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        if not name.startswith(("SUPABASE_", "OTEL_")):
+        if not name.startswith(("SUPABASE_", "OTEL_", "HF_")):
             name = f"PROMPTLY_{name}"
         raise ConfigurationError(
             f"{name} is {first.get('input')!r}: {first['msg']}. Correct it or unset it."
         ) from error
+    _tell_the_hubs_client(found)
+    return found
+
+
+def _tell_the_hubs_client(settings: Settings) -> None:
+    """What `.env` says of the Hub holds for its client too, which reads the environment alone."""
+    token, endpoint = settings.hub_token, settings.hub_endpoint
+    told = {
+        "HF_TOKEN": token.get_secret_value() if token else None,
+        "HF_ENDPOINT": endpoint
+        if endpoint != Settings.model_fields["hub_endpoint"].default
+        else None,
+        "HF_OIDC_RESOURCE": settings.hub_keyless,
+    }
+    for name, value in told.items():
+        if value:
+            os.environ.setdefault(name, value)

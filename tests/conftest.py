@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REPO = Path(__file__).resolve().parents[1]
+# The Hub's client reads it when it is imported: tests/servers/hub_server.py has LFS alone.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 """Keeps evaluations in MLflow where a tracking server is named, and nowhere else where none is.
 
-The only module that imports mlflow. The folder `mlflow/` beside the packages makes `import mlflow`
-succeed as an empty namespace where the package is not installed: what is installed is asked for.
+The only module that imports mlflow; others get its client here. The folder `mlflow/` beside the
+packages makes `import mlflow` succeed as an empty namespace where the package is not installed:
+what is installed is asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -80,32 +82,13 @@ class MlflowTracker:
     was interrupted is completed."""
 
     def __init__(self, uri: str, experiment: str) -> None:
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client: Any = MlflowClient(tracking_uri=uri)
-        except MlflowException as error:
-            raise ConfigurationError(
-                f"MLFLOW_TRACKING_URI is no address of a server, such as http://127.0.0.1:5000: "
-                f"{_first_line(error)}"
-            ) from error
+        self._client: Any = open_client(uri)
         self._experiment = experiment
         self._uri = uri
 
     def keep(self, evaluated: Evaluated) -> str:
-        from mlflow.exceptions import MlflowException
-        from requests import RequestException
-
-        try:
+        with tracking_errors(self._uri, "the evaluation"):
             return self._keep(evaluated)
-        except (MlflowException, RequestException) as error:
-            told = (
-                f"The tracking server {self._uri} did not take the evaluation, which can be kept "
-                f"by running the same again: {_first_line(error)}"
-            )
-            password = urlsplit(self._uri).netloc.rpartition("@")[0]
-            raise Unavailable(told.replace(f"{password}@", "") if password else told) from error
 
     def _keep(self, evaluated: Evaluated) -> str:
         key = evaluated.key()
@@ -164,8 +147,11 @@ class MlflowTracker:
 def open_tracker(uri: str | None, *, experiment: str = "promptly") -> Tracker:
     """Keeps nothing where `uri` is None. Raises ConfigurationError where mlflow is missing, or does
     not take `uri` for a server's."""
-    if uri is None:
-        return NoTracker()
+    return NoTracker() if uri is None else MlflowTracker(uri, experiment)
+
+
+def open_client(uri: str) -> Any:
+    """MLflow's client, mannered. Raises ConfigurationError as `open_tracker` does."""
     if not any(_installed(package) for package in PACKAGES):
         raise ConfigurationError(
             "A tracking server is set, but MLflow's client is not installed: "
@@ -174,7 +160,33 @@ def open_tracker(uri: str | None, *, experiment: str = "promptly") -> Tracker:
     for name, value in MANNERS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells of each attempt
-    return MlflowTracker(uri, experiment)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return MlflowClient(tracking_uri=uri)
+    except MlflowException as error:
+        raise ConfigurationError(
+            f"MLFLOW_TRACKING_URI is no address of a server, such as http://127.0.0.1:5000: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+@contextmanager
+def tracking_errors(uri: str, what: str) -> Iterator[None]:
+    """What goes wrong in here is that the server did not take `what`."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        told = (
+            f"The tracking server {uri} did not take {what}, which can be kept by running the same "
+            f"again: {_first_line(error)}"
+        )
+        password = urlsplit(uri).netloc.rpartition("@")[0]
+        raise Unavailable(told.replace(f"{password}@", "") if password else told) from error
 
 
 def _first_line(error: Exception) -> str:

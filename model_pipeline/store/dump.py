@@ -1,5 +1,6 @@
 """The whole store in one file, and back: collections, documents, chunks with their vectors, answers
-and feedback, test sets and scorecards, verdicts with their reviews and reports.
+and feedback, test sets and scorecards, verdicts with their reviews and reports, versions of models
+with their ledger.
 
 The file is a gzip'd stream: a line with its format, a line of JSON that tells what is in it, each
 table as PostgreSQL's own binary COPY in blocks with their length before them (0 ends a table), and
@@ -25,7 +26,7 @@ from model_pipeline.store.connect import connection_arguments, translate_errors
 from model_pipeline.store.embedders import note, stored_embedders
 from model_pipeline.store.rows import CHUNK_COLUMNS
 
-FORMAT = b"promptly-dump 5\n"
+FORMAT = b"promptly-dump 6\n"
 COLUMNS = {
     "collections": "collection_id, name, created_at, owner_id, visibility",
     "members": "collection_id, user_id, role, created_at",
@@ -44,9 +45,13 @@ COLUMNS = {
     "sure, dimension, created_at",
     "reviews": "review_id, answer_id, signature, user_id, level, comment, created_at",
     "bias_reports": "report_id, signature, since, until, hash, report, created_at",
+    "model_versions": "repo, tag, commit, kind, base, made_from, dataset_hash, created_at",
+    "model_ledger": "repo, entry, commit, action, reason, made_by, created_at",
 }
 # Keys stay behind, with their memberships: one that was revoked since would open again.
 KEPT = {"members": "where user_id not in (select key_id from service_keys)"}
+# Where one of these has rows, it is no empty database.
+FILLED = ("documents", "answers", "test_sets", "model_versions")
 LONGEST_BLOCK = 2**30  # PostgreSQL makes no longer one
 
 
@@ -164,10 +169,10 @@ def _restore(conninfo: str, stream: _Hashed, head: dict[str, Any]) -> dict[str, 
     with _transaction(conninfo) as connection:
         # Whoever writes chunks reads this table's row first: all of them wait, or are waited for.
         connection.execute("lock table embedder, documents, collections in exclusive mode")
-        if any(_count(connection, table) for table in ("documents", "answers", "test_sets")):
+        if any(_count(connection, table) for table in FILLED):
             raise Conflict(
-                "The database holds documents, answers or test sets already, and nothing was "
-                "restored: restore into an empty one."
+                "The database holds documents, answers, test sets or versions already, and nothing "
+                "was restored: restore into an empty one."
             )
         if len(stored_embedders(connection)) > 1:
             raise Conflict(

@@ -25,6 +25,7 @@ from promptly.cli import (
     ingest,
     jobs,
     keys,
+    models,
     reembed,
     sources,
     testset,
@@ -56,6 +57,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(db.app, name="db")
 app.add_typer(data.app, name="data")
 app.add_typer(testset.app, name="testset")
+app.add_typer(models.app, name="models")
 app.command("worker")(worker.worker)
 app.add_typer(keys.app, name="keys")
 app.add_typer(reembed.app, name="reembed")

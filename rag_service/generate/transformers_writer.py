@@ -335,19 +335,20 @@ def load(model: Weights, adapter: Weights | None, cache_dir: Path | None) -> tup
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils.peft_utils import find_adapter_config_file
     except ImportError as error:
         raise ConfigurationError(
             f"The generator 'transformers' is not installed: {INSTALL}."
         ) from error
-    if (Path(model.place) / "adapter_config.json").is_file():
-        raise ConfigurationError(
-            f"{model.place} is an adapter: name its model before it, as in "
-            "transformers:<model>@<commit>+<adapter>."
-        )
     # No code of a repository is run, and no pickle is opened.
     where = {"revision": model.commit, "cache_dir": cache_dir, "trust_remote_code": False}
     cuda = torch.cuda.is_available()
     try:
+        if find_adapter_config_file(model.place, revision=model.commit, cache_dir=cache_dir):
+            raise ConfigurationError(
+                f"{model.place} is an adapter: name its model before it, as in "
+                "transformers:<model>@<commit>+<adapter>."
+            )
         tokenizer: Any = AutoTokenizer.from_pretrained(model.place, **where)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             model.place, use_safetensors=True, dtype="auto" if cuda else torch.float32, **where

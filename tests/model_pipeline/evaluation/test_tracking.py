@@ -22,6 +22,8 @@ import pytest
 from model_pipeline.errors import ConfigurationError, Unavailable
 from model_pipeline.evaluation.examples import Example, TestSet
 from model_pipeline.evaluation.tracking import Evaluated, NoTracker, open_tracker
+from model_pipeline.release.registry import open_registry
+from model_pipeline.store.versions import ModelVersion
 from tests.servers.mlflow_server import PROGRAMS, PROJECT, mlflow_server
 
 EXAMPLES = TestSet("shop", (Example("a", "Who?", references=("Zoë",)), Example("b", "When?")))
@@ -79,6 +81,23 @@ def test_what_is_kept_is_read_back(tracking: str, evaluated: Evaluated, tmp_path
     rows = Path(mlflow.download_artifacts(run_id, "test_set.jsonl", str(card.parent)))
     lines = rows.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [one.to_row() for one in EXAMPLES.examples]
+
+
+def version(n: int) -> ModelVersion:
+    return ModelVersion("me/answers", f"v{n}", f"{n:040x}", "merged", None, f"{n:064x}", None)
+
+
+@needs_server
+def test_the_alias_of_what_is_in_production(tracking: str) -> None:
+    """model_pipeline/release/registry.py: here, since the server takes its time to start."""
+    registry = open_registry(tracking)
+    for n in (1, 2, 1, 1):
+        registry.point(version(n), "production")
+    found = client(tracking).get_model_version_by_alias("me--answers", "production")
+    assert found.tags["promptly.commit"] == version(1).commit
+    assert found.source == f"hf://me/answers@{version(1).commit}"
+    assert found.description == version(1).generator
+    assert len(client(tracking).search_model_versions("name = 'me--answers'")) == 2
 
 
 @needs_server

@@ -143,13 +143,17 @@ def test_a_round_trip_answers_the_same_to_the_bit(filled: str, empty: str, tmp_p
             "'why', true, null from answers; insert into reviews (answer_id, signature, level) "
             "select answer_id, 's', 4 from answers where question = 'q2'; "
             "insert into bias_reports (signature, since, until, hash, report) "
-            "values ('s', '2026-01-01', '2026-01-08', 'h', '{\"b\": 1.10}')"
+            "values ('s', '2026-01-01', '2026-01-08', 'h', '{\"b\": 1.10}'); "
+            "insert into model_versions (repo, tag, commit, kind, made_from) "
+            "values ('me/it', 'v1', repeat('a', 40), 'merged', repeat('b', 64)); "
+            "insert into model_ledger values ('me/it', 1, repeat('a', 40), 'promoted', 'why', 'me')"
         )
         jobs = connection.execute(ASKED).fetchall()
     assert len(jobs) == 3
     rows = {"collections": 2, "members": 2, "sources": 1, "documents": 122, "chunks": 360,
             "conversations": 2, "answers": 5, "feedback": 5, "test_sets": 1,
-            "scorecards": 1, "verdicts": 5, "reviews": 1, "bias_reports": 1}  # fmt: skip
+            "scorecards": 1, "verdicts": 5, "reviews": 1, "bias_reports": 1,
+            "model_versions": 1, "model_ledger": 1}  # fmt: skip
     assert dump(filled, tmp_path / "all.dump") == rows
     assert restore(empty, tmp_path / "all.dump") == rows
     assert everything(empty) == everything(filled)
