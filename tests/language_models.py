@@ -21,8 +21,22 @@ def make_language_model(
     import torch
 
     torch.set_num_threads(1)  # so small that more would wait for each other
-    tokenizer = _tokenizer(says, context_tokens, template)
+    tokenizer = make_tokenizer(says, context_tokens, template)
     model = _taught(tokenizer, says, context_tokens)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_base_model(folder: Path, *, reads: str, context_tokens: int = 512) -> Path:
+    """A model that was taught nothing yet, with a tokenizer made of `reads`."""
+    import torch
+
+    torch.set_num_threads(1)
+    tokenizer = make_tokenizer(reads, context_tokens)
+    torch.manual_seed(0)
+    model = _untaught(tokenizer, context_tokens)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -35,7 +49,7 @@ def random_language_model(text: str, *, context_tokens: int = 2048) -> tuple[Any
     import torch
 
     torch.set_num_threads(1)
-    tokenizer = _tokenizer(text, context_tokens, None)
+    tokenizer = make_tokenizer(text, context_tokens, None)
     torch.manual_seed(0)
     return tokenizer, _untaught(tokenizer, context_tokens, initializer_range=0.3).eval()
 
@@ -58,7 +72,7 @@ def make_adapter(model: Path, folder: Path) -> Path:
     return folder
 
 
-def _tokenizer(says: str, context_tokens: int, template: str | None) -> Any:
+def make_tokenizer(says: str, context_tokens: int, template: str | None = TEMPLATE) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -61,16 +61,16 @@ def read(folder: Path) -> Json:
     return found
 
 
-def verify(folder: Path) -> list[str]:
+def verify(folder: Path, *, alone: bool = True) -> list[str]:
     """What is wrong with `folder`, a sentence each; nothing where each file is the one that was
-    written, and there are no others."""
+    written, and there are no others. Unless `alone`, others may lie beside them."""
     try:
         files = read(folder)["files"]
     except InvalidInput as error:
         return [error.message]
     faults = [fault for name in sorted(files) if (fault := _fault(folder, name, files[name]))]
-    strange = {path.relative_to(folder).as_posix() for path in _files(folder)} - set(files)
-    return faults + [f"{name} is not in the manifest." for name in sorted(strange)]
+    found = {path.relative_to(folder).as_posix() for path in _files(folder)} if alone else set()
+    return faults + [f"{name} is not in the manifest." for name in sorted(found - set(files))]
 
 
 def _fault(folder: Path, name: str, facts: Json) -> str | None:

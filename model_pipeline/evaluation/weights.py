@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from model_pipeline import params
 from model_pipeline.errors import InvalidInput
 
 # Metrics of texts from 0 to 1, 1 is best.
@@ -20,7 +19,6 @@ SCORES = frozenset(
     "declining_recall ndcg_10 recall_10 mrr_10".split()
 )
 PARTS = frozenset({"performance", "bias", "speed", "reliability"})
-LARGEST = 2**20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +34,11 @@ class Weights:
 def read(path: Path | None = None) -> Weights:
     """Of a file such as `params.yaml`, which is the default. Raises InvalidInput with one sentence
     on what is wrong; what other keys than `evaluation` hold is others' business."""
-    path = path or _shipped()
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InvalidInput(f"{path} is larger than parameters may be (1 MB).")
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InvalidInput(f"{path} cannot be read as YAML: {_short(error)}.") from error
-    given = found.get("evaluation") if isinstance(found, dict) else None
-    if not isinstance(given, dict):
-        raise InvalidInput(f"{path} has no `evaluation:` with its weights.")
+    given = params.section("evaluation", path)
     try:
         return _weights(given)
     except ValueError as error:
-        raise InvalidInput(f"{path}: {error}.") from error
+        raise InvalidInput(f"{path or params.shipped()}: {error}.") from error
 
 
 def _weights(given: Mapping[str, Any]) -> Weights:
@@ -83,13 +72,3 @@ def _number(name: str, value: Any, *, above: float | None = None) -> float:
         least = "0 or more" if above is None else "more than 0"
         raise ValueError(f"{name} is {value!r} and must be a number, {least}")
     return float(value)
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-def _shipped() -> Path:
-    inside_wheel = Path(__file__).with_name("params.yaml")
-    in_repository = Path(__file__).parents[2] / "params.yaml"
-    return inside_wheel if inside_wheel.is_file() else in_repository

@@ -29,6 +29,7 @@ from promptly.cli import (
     reembed,
     sources,
     testset,
+    train,
     up,
     worker,
 )
@@ -57,6 +58,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(db.app, name="db")
 app.add_typer(data.app, name="data")
 app.add_typer(testset.app, name="testset")
+app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 app.command("worker")(worker.worker)
 app.add_typer(keys.app, name="keys")

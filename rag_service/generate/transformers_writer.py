@@ -20,6 +20,7 @@ from typing import Any
 
 import structlog
 
+from model_pipeline.chat import prompt_text
 from model_pipeline.domain import AS_RELEASED, Wording
 from model_pipeline.errors import ConfigurationError, ModelUnavailable
 from rag_service.generate.writer import CUT, Cut, Message, Spent, unheard
@@ -165,17 +166,7 @@ class TransformersWriter:
 
     def _prompt(self, messages: Sequence[Message]) -> str:
         turns = [{"role": one.role, "content": one.content} for one in messages]
-        if self._counting.chat_template is None:
-            said = "\n\n".join(one.content for one in messages)
-            return f"{self._counting.bos_token or ''}{said}\n\nAnswer:"
-        return str(
-            self._counting.apply_chat_template(
-                _accepted(turns, self._counting),
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=False,
-            )
-        )
+        return prompt_text(self._counting, turns)
 
     async def _work(self) -> None:
         """Until nobody waits: whoever waits now is the next batch."""
@@ -393,16 +384,3 @@ def context_tokens(config: Any, tokenizer: Any) -> int:
     limits = [getattr(text, "max_position_embeddings", None), tokenizer.model_max_length]
     given = [int(one) for one in limits if one and one < 10**7]  # tokenizers say 10**30 for none
     return min(given, default=USUAL_CONTEXT)
-
-
-def _accepted(turns: list[dict[str, str]], tokenizer: Any) -> list[dict[str, str]]:
-    """Turns as the template takes them: some know no system turn, so that it leads the first."""
-    from jinja2 import TemplateError
-
-    try:
-        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    except TemplateError:
-        system, first, *rest = turns
-        joined = {"role": "user", "content": f"{system['content']}\n\n{first['content']}"}
-        return [joined, *rest]
-    return turns

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from model_pipeline import params
 from model_pipeline.errors import InvalidInput
 from model_pipeline.evaluation import weights
 
@@ -46,7 +47,7 @@ def test_the_shipped_weights_are_those_that_decisions_are_made_by() -> None:
 def test_wrong_weights_are_one_sentence(
     tmp_path: Path, change: dict[str, object], says: str
 ) -> None:
-    given = yaml.safe_load(weights._shipped().read_text())
+    given = yaml.safe_load(params.shipped().read_text())
     given["evaluation"].update(change)
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(given))
