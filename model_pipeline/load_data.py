@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ NOTE = "load.json"
 TIME = pa.timestamp("us", tz="UTC")
 VECTOR = pa.list_(pa.float32())
 # Columns by kind, the key first. `metadata` and `citations` are JSON.
-COLUMNS: dict[Kind, dict[str, pa.DataType]] = {
+COLUMNS: dict[Kind | Literal["training"], dict[str, pa.DataType]] = {
     "chunks": {
         "chunk_id": pa.string(),
         "document_id": pa.string(),
@@ -79,20 +79,32 @@ COLUMNS: dict[Kind, dict[str, pa.DataType]] = {
         "created_at": TIME,
         "updated_at": TIME,
     },
+    # The files of a training data set, line by line.
+    "training": {
+        "line_key": pa.string(),
+        "dataset_hash": pa.string(),
+        "file": pa.string(),
+        "line": pa.string(),
+        "updated_at": TIME,
+    },
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to load. `since` <= updated_at < `until`, both with a time zone."""
+    """What to load. `since` <= updated_at < `until`, both with a time zone. Training data is loaded
+    by its hash, and nothing else is."""
 
-    kind: Kind
+    kind: Kind | Literal["training"]
     collection: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     vectors: bool = False
+    dataset_hash: str | None = None
 
     def __post_init__(self) -> None:
+        if (self.kind == "training") != (self.dataset_hash is not None):
+            raise InvalidInput("Training data is loaded by its hash, and nothing else is.")
         if self.vectors and self.kind != "chunks":
             raise InvalidInput(f"Only chunks have vectors: load {self.kind} without them.")
 
@@ -103,7 +115,10 @@ class Wanted:
     def selection(self) -> Selection:
         names = tuple(self.schema().names)
         since, until = (_iso(one) for one in (self.since, self.until))
-        return Selection(f"loadable_{self.kind}", names[0], names, self.collection, since, until)
+        return Selection(
+            f"loadable_{self.kind}", names[0], names, self.collection, since, until,
+            dataset_hash=self.dataset_hash,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +244,14 @@ class _Note:
 
 
 def _plain(wanted: Wanted) -> dict[str, Any]:
-    return {
+    plain = {
         "kind": wanted.kind,
         "collection": wanted.collection,
         "since": _iso(wanted.since),
         "until": _iso(wanted.until),
         "vectors": wanted.vectors,
     }
+    return plain | ({"dataset_hash": wanted.dataset_hash} if wanted.dataset_hash else {})
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -279,7 +295,7 @@ def _shard(door: Door, wanted: Wanted, newest: str, after: str | None, size: int
     rows = 0
     while rows < size:
         key, limit = after, size - rows
-        page = _patiently(lambda: door.page(selection, newest=newest, after=key, limit=limit))  # noqa: B023 - called at once
+        page = patiently(lambda: door.page(selection, newest=newest, after=key, limit=limit))  # noqa: B023 - called at once
         if not page:
             break
         tables.append(_table(page, schema))
@@ -314,7 +330,7 @@ def _table(page: Page, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _patiently(ask: Callable[[], Result]) -> Result:
+def patiently(ask: Callable[[], Result]) -> Result:
     """Ask again where the door is shut for a while."""
     for attempt in range(1, ATTEMPTS):
         try:

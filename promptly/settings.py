@@ -134,6 +134,17 @@ class Settings(BaseSettings):
     """Of the Hub: what may write where models are published."""
     hub_keyless: Annotated[str | None, Field(validation_alias="HF_OIDC_RESOURCE")] = None
     """The repository that a CI job's identity may publish to, without a token."""
+    kaggle_token: Annotated[SecretStr | None, Field(validation_alias="KAGGLE_API_TOKEN")] = None
+    """Of the Kaggle account on whose GPUs models are fine-tuned."""
+    kaggle_username: Annotated[str | None, Field(validation_alias="KAGGLE_USERNAME")] = None
+    kaggle_key: Annotated[SecretStr | None, Field(validation_alias="KAGGLE_KEY")] = None
+    """With the name, in place of the token."""
+    kaggle_poll_s: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """How long between two looks at what Kaggle is doing."""
+    notify: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Whom to tell of runs that start and end: addresses as Apprise takes them, commas between."""
+    git_commit: Annotated[str | None, Field(validation_alias="GITHUB_SHA")] = None
+    """The commit that this is; GitHub's runners say it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
 
@@ -173,8 +184,16 @@ class Settings(BaseSettings):
         return self.home / "testsets"
 
     @property
+    def runs_dir(self) -> Path:
+        return self.home / "runs"
+
+    @property
     def evaluations_dir(self) -> Path:
         return self.home / "evaluations"
+
+    @property
+    def training_data_dir(self) -> Path:
+        return self.home / "training-data"
 
 
 def read_settings() -> Settings:
@@ -184,7 +203,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        if not name.startswith(("SUPABASE_", "OTEL_", "HF_")):
+        if not name.startswith(("SUPABASE_", "OTEL_", "HF_", "KAGGLE_", "GITHUB_")):
             name = f"PROMPTLY_{name}"
         raise ConfigurationError(
             f"{name} is {first.get('input')!r}: {first['msg']}. Correct it or unset it."

@@ -147,7 +147,7 @@ def pgbouncer(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def supabase_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupabaseServer]:
     """Supabase's HTTP API over a migrated database of its own; skips where it is not installed."""
     if reason := supabase_lite.missing():
-        pytest.skip(f"{reason}: sh tests/servers/install-supabase.sh")
+        pytest.skip(f"{reason}: sh tests/servers/install-node.sh supabase")
     folder = tmp_path_factory.mktemp("supabase")
     with (
         embedded_postgres(folder / "postgres") as conninfo,

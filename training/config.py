@@ -52,7 +52,7 @@ class FinetuneConfig:
     precision: str = "auto"
     """`auto`: bf16 from compute capability 8.0, fp16 below, fp32 without CUDA."""
     gradient_checkpointing: bool = True
-    """Half the memory or less, for about a third more time."""
+    """Less memory, for more time."""
     seed: int = 0
 
     evaluations: int = 10

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_pipeline.errors import ConfigurationError
 
-BF16_FROM = (8, 0)  # compute capability; a T4 has 7.5, and emulates bf16 at a crawl
+BF16_FROM = (8, 0)  # compute capability; a T4 has 7.5
 Capability = tuple[int, int]
 
 

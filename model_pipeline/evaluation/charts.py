@@ -73,7 +73,7 @@ def axis(scale: Scale, *, ticks: int = TICKS) -> Markup:
     """The numbers that belong above a column of bars."""
     texts = []
     for tick in scale.ticks(ticks):
-        text = f"{tick:+.3g}" if scale.zero is not None and tick else f"{tick:.3g}"
+        text = f"{tick:+.3g}" if scale.zero is not None and tick else _number(tick)
         texts.append(
             Markup('<text x="{:.2f}%" y="12">{}</text>').format(
                 scale.place(tick), text.replace("-", "−")
@@ -132,6 +132,10 @@ def shares(parts: Sequence[tuple[str, int]], *, says: str) -> Markup:
     return Markup('<svg class="shares" role="img" aria-label="{}" height="10">{}</svg>').format(
         says, Markup("").join(rects)
     )
+
+
+def _number(tick: float) -> str:
+    return f"{tick:,.0f}" if tick >= 1_000 else f"{tick:.3g}"
 
 
 def _grid(scale: Scale) -> Markup:

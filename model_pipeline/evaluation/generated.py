@@ -49,7 +49,7 @@ ModelUnavailable."""
 
 def by_rules(passages: Iterable[Source]) -> list[Candidate]:
     """In the passages' order."""
-    return _gathered(
+    return gathered(
         (passage, asked) for passage in passages for asked in questions(passage.content)
     )
 
@@ -81,10 +81,10 @@ async def by_model(
             progress(len(found))
             if len(found) == n:
                 break
-    return _gathered(found)
+    return gathered(found)
 
 
-def _gathered(found: Iterable[tuple[Source, Asked]]) -> list[Candidate]:
+def gathered(found: Iterable[tuple[Source, Asked]]) -> list[Candidate]:
     """One candidate a question; without those that are too wide."""
     of: dict[str, list[tuple[Source, Asked]]] = defaultdict(list)
     for passage, asked in found:

@@ -25,7 +25,7 @@ OPERATORS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Rows of a view, told apart by `key`: those of `collection` with
-    `since` <= updated_at < `until` (ISO 8601); None: no such limit."""
+    `since` <= updated_at < `until` (ISO 8601), or of `dataset_hash`; None: no such limit."""
 
     view: str
     key: str
@@ -33,11 +33,13 @@ class Selection:
     collection: str | None = None
     since: str | None = None
     until: str | None = None
+    dataset_hash: str | None = None
 
     def conditions(self, *, newest: str | None = None, after: str | None = None) -> list[Condition]:
         """(column, PostgREST's name of an operator, value) of each that holds."""
         listed = (
             ("collection", "eq", self.collection),
+            ("dataset_hash", "eq", self.dataset_hash),
             ("updated_at", "gte", self.since),
             ("updated_at", "lt", self.until),
             ("updated_at", "lte", newest),

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from model_pipeline.domain import Passage, Turn
 from model_pipeline.errors import TooLarge
-from rag_service.generate.writer import Message, Writer
+from rag_service.generate.writer import Message, Reader
 
 CURRENT = "answer-1"
 # What chat templates put between turns, whichever model reads them: <|im_start|>, [INST],
@@ -59,7 +59,7 @@ class Prompt:
         self.name = self._template.name
 
     def messages(
-        self, question: str, passages: Sequence[Passage], history: Sequence[Turn], writer: Writer
+        self, question: str, passages: Sequence[Passage], history: Sequence[Turn], writer: Reader
     ) -> tuple[list[Message], int]:
         """What goes to `writer`, and how many of the passages, best first, had room in its context.
 
@@ -131,7 +131,7 @@ def fence_for(texts: Sequence[str]) -> str:
     return code
 
 
-def _newest(history: Sequence[Turn], budget: int, writer: Writer) -> list[Message]:
+def _newest(history: Sequence[Turn], budget: int, writer: Reader) -> list[Message]:
     """The newest turns that fit whole, from a question on."""
     kept: list[Message] = []
     for turn in reversed(history):
@@ -153,7 +153,7 @@ def _newest(history: Sequence[Turn], budget: int, writer: Writer) -> list[Messag
     return turns if len(turns) % 2 == 0 else turns[:-1]
 
 
-def _cut(block: Callable[[str], str], content: str, budget: int, writer: Writer) -> str:
+def _cut(block: Callable[[str], str], content: str, budget: int, writer: Reader) -> str:
     """The longest beginning of `content`, to about 1%, whose block fits."""
     low, high = 0, len(content)
     while high - low > max(1, len(content) // 100):

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -373,9 +373,13 @@ def _merged(model: Any, adapter: Weights, cache_dir: Path | None) -> Any:
 
 def _special_tokens(tokenizer: Any) -> tuple[str, ...]:
     """Those that are special, and those that look it: a template may use them all the same."""
-    added = tokenizer.added_tokens_decoder.values()
-    marked = {str(one) for one in added if one.special or re.fullmatch(r"[<\[].*[>\]]", str(one))}
-    found = marked | {str(one) for one in tokenizer.all_special_tokens}
+    added = [(str(one), one.special) for one in tokenizer.added_tokens_decoder.values()]
+    return special_of(added + [(str(one), True) for one in tokenizer.all_special_tokens])
+
+
+def special_of(added: Iterable[tuple[str, bool]]) -> tuple[str, ...]:
+    """Of a tokenizer's added tokens, each with whether it says that it is special."""
+    found = {one for one, special in added if special or re.fullmatch(r"[<\[].*[>\]]", one)}
     return tuple(sorted(one for one in found if len(one) > 1 and not one.isspace()))
 
 

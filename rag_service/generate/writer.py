@@ -33,11 +33,9 @@ class Cut(Enum):
 CUT: Final = Cut.CUT
 
 
-class Writer(Protocol):
-    """`name` identifies model and revision: it goes into the release id."""
+class Reader(Protocol):
+    """How much a model reads, and what in it means more than text."""
 
-    @property
-    def name(self) -> str: ...
     @property
     def context_tokens(self) -> int:
         """Tokens of the messages and the answer together."""
@@ -51,6 +49,13 @@ class Writer(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int: ...
+
+
+class Writer(Reader, Protocol):
+    """`name` identifies model and revision: it goes into the release id."""
+
+    @property
+    def name(self) -> str: ...
 
     def write(
         self, messages: Sequence[Message], wording: Wording = AS_RELEASED

@@ -30,11 +30,14 @@ from model_pipeline.worker import Worker
 WINDOW = 40  # words of a chunk, about
 # NLTK alone takes three seconds where scikit-learn is installed, as it is for the tests.
 IMPORTED = (
+    "kagglesdk.kaggle_client",
     "nltk.translate.bleu_score",
     "promptly.bias_judges",
     "promptly.serving",
     "rich.console",
     "rouge_score.rouge_scorer",
+    "tenacity",
+    "training.collect",
     "typer",
 )
 

@@ -69,7 +69,7 @@ def supabase(
     new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SupabaseServer]:
     if reason := supabase_lite.missing():
-        pytest.skip(f"{reason}: sh tests/servers/install-supabase.sh")
+        pytest.skip(f"{reason}: sh tests/servers/install-node.sh supabase")
     with new_database() as conninfo:
         with psycopg.connect(conninfo) as connection:
             connection.execute(FILL)

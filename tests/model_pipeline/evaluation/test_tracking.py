@@ -22,6 +22,7 @@ import pytest
 from model_pipeline.errors import ConfigurationError, Unavailable
 from model_pipeline.evaluation.examples import Example, TestSet
 from model_pipeline.evaluation.tracking import Evaluated, NoTracker, open_tracker
+from model_pipeline.evaluation.trained import Trained, keep_trained, read_losses
 from model_pipeline.release.registry import open_registry
 from model_pipeline.store.versions import ModelVersion
 from tests.servers.mlflow_server import PROGRAMS, PROJECT, mlflow_server
@@ -228,3 +229,32 @@ def test_a_namespace_is_not_taken_for_mlflow() -> None:
     )
     last = done.stderr.splitlines()[-1]
     assert "ConfigurationError: A tracking server is set, but MLflow's client" in last
+
+
+@needs_server
+def test_a_training_run_is_kept_once_with_its_losses_by_step(tracking: str, tmp_path: Path) -> None:
+    rows = ['{"step": 1, "loss": 2.0}', "nonsense", "[1]", '{"step": 2, "loss": 1.5}']
+    (tmp_path / "log.jsonl").write_text("\n".join(rows))
+    (tmp_path / "metrics.json").write_text("{}")
+    trained = Trained(
+        run_id=uuid4().hex,
+        params={"rank": 4, "base_model": "b" * 600},
+        metrics={"state": "finished", "generation": {"after": {"bleu_4": 0.25, "nan": math.nan}}},
+        losses=read_losses(tmp_path / "log.jsonl"),
+        tags={"dataset_hash": "d" * 64},
+        artifacts=[tmp_path / "metrics.json"],
+    )
+    kept = keep_trained(tracking, trained)
+    assert keep_trained(tracking, trained) == kept
+    run = client(tracking).get_run(kept)
+    assert run.info.status == "FINISHED" and run.data.tags["dataset_hash"] == "d" * 64
+    assert run.data.params == {"rank": "4", "base_model": "b" * 500}
+    assert run.data.metrics["generation.after.bleu_4"] == 0.25
+    assert "generation.after.nan" not in run.data.metrics and "state" not in run.data.metrics
+    losses = client(tracking).get_metric_history(kept, "loss")
+    assert [(one.step, one.value) for one in losses] == [(1, 2.0), (2, 1.5)]
+    assert [one.path for one in client(tracking).list_artifacts(kept)] == ["metrics.json"]
+
+
+def test_a_log_that_is_not_there_has_no_losses(tmp_path: Path) -> None:
+    assert read_losses(tmp_path / "none") == []

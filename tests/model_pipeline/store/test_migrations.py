@@ -181,8 +181,8 @@ def test_deny_by_default(database: str) -> None:
     loadable_chunks
     """.split()
     own = """
-    answers conversations embedder feedback jobs loadable_feedback loadable_pairs members reviews
-    sources verdicts
+    answers conversations embedder feedback jobs loadable_feedback loadable_pairs loadable_rated
+    members reviews sources verdicts
     """.split()
     chunk = (
         "collection_id content context document_id embedding heading_path metadata ordinal start_at"

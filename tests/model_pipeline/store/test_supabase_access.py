@@ -75,7 +75,7 @@ def door(
     module_database: str, embedder: OnnxEmbedder, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Door]:
     if reason := supabase_lite.missing():
-        pytest.skip(f"{reason}: sh tests/servers/install-supabase.sh")
+        pytest.skip(f"{reason}: sh tests/servers/install-node.sh supabase")
     with (
         supabase_lite.running(module_database, tmp_path_factory.mktemp("lite")) as server,
         httpx.Client() as connections,

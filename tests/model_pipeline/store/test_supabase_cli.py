@@ -27,7 +27,7 @@ def push(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Push
     """Applies migrations by the CLI, which needs a TCP port: through a session pooler, as on hosted
     Supabase."""
     if not supabase_cli.PROGRAM.exists():
-        pytest.skip("the Supabase CLI is not installed: sh tests/servers/install-supabase.sh")
+        pytest.skip("the Supabase CLI is not installed: sh tests/servers/install-node.sh supabase")
     if pgbouncer.program() is None:
         pytest.skip("PgBouncer is not installed: `make unit` installs it where it can")
     folder = tmp_path_factory.mktemp("session-pooler")

@@ -47,7 +47,7 @@ def project(
 ) -> Iterator[Project]:
     """Ada and Bob have signed up, and each has a collection with one chunk; "open" is public."""
     if reason := supabase_lite.missing():
-        pytest.skip(f"{reason}: sh tests/servers/install-supabase.sh")
+        pytest.skip(f"{reason}: sh tests/servers/install-node.sh supabase")
     with (
         new_database() as conninfo,
         supabase_lite.running(conninfo, tmp_path_factory.mktemp("users")) as server,

@@ -30,7 +30,7 @@ DIARY = "# Diary\n\nThe treasure is buried under the old oak.\n"
 def supabase(database: str, tmp_path: Path) -> Iterator[SupabaseServer]:
     """Supabase's HTTP API over a database of its own, with two people signed up."""
     if reason := supabase_lite.missing():
-        pytest.skip(f"{reason}: sh tests/servers/install-supabase.sh")
+        pytest.skip(f"{reason}: sh tests/servers/install-node.sh supabase")
     folder = tmp_path / "lite"
     folder.mkdir()
     with supabase_lite.running(database, folder) as server:

@@ -1,0 +1,52 @@
+"""The notebook that is shipped, run by the server that stands for Kaggle: from training data to a
+collected adapter, and one that is let down on the way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model_pipeline.store.runs import PgRuns
+from promptly.training_runs import read_notebook
+from tests.language_models import make_base_model
+from tests.servers.kaggle_account import State
+from tests.training.finetuning import material
+from training import manifest
+from training.collect import Collecting, wait_for
+from training.kaggle_runs import Kaggle
+from training.resume import submission_after
+from training.submit import Submission, submit
+from training.wheel import build_wheel
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Submission:
+    data = material.write_data(tmp_path / "data", train=4, validation=2)
+    config = replace(material.CONFIG, max_steps=2, evaluations=1, generated=1, max_new_tokens=2)
+    return Submission(data, read_notebook(None), build_wheel(tmp_path), config)
+
+
+def test_a_session_without_internet_then_one_that_learns(
+    runs: PgRuns, kaggle: Kaggle, account: State, tmp_path: Path, given: Submission
+) -> None:
+    account.internet, account.new_mount = False, True
+    lines: list[str] = []
+    collecting = Collecting(tmp_path / "collected", tell=lines.append)
+    run = wait_for(runs, kaggle, collecting, submit(runs, kaggle, given))
+    assert (run.state, run.verdict) == ("failed", "infrastructure"), runs.log(run.run_id)
+    assert run.reason and "no internet: verify the phone number" in run.reason
+
+    account.mounts["tiny"] = make_base_model(tmp_path / "base", reads=material.text())
+    again = submission_after(run, collecting.of(run), given.notebook)
+    second = wait_for(runs, kaggle, collecting, submit(runs, kaggle, again))
+    assert second.state == "succeeded", runs.log(second.run_id)
+    assert second.resumes == run.run_id and second.dataset_hash == run.dataset_hash
+    model = collecting.of(second) / "model"
+    assert manifest.verify(model) == []
+    assert (model / "adapter" / "adapter_model.safetensors").stat().st_size > 1000
+    assert json.loads((model / "metrics.json").read_text()) == second.metrics
+    assert "Internet: no" in lines and "Finished." in lines, "its log is told as it comes"
+    assert account.kernels == {} == account.datasets
