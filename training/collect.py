@@ -4,6 +4,7 @@ scores what it left. Each look is short, and the same again goes on from whereve
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 import time
@@ -176,7 +177,7 @@ def _look_at(kaggle: Kaggle, mine: HeldRun) -> None:
     if status == "running" and run.state == "submitted":
         mine.move("start")
     elif status in ("complete", "error", "cancelled"):
-        mine.move("end", {"status": status, "said": said}, ended_at=datetime.now(UTC))
+        mine.move("end", {"status": status, "said": _storable(said)}, ended_at=datetime.now(UTC))
     elif (datetime.now(UTC) - run.pushed_at).total_seconds() > patience.whole_s:
         mine.fail(
             "infrastructure", f"It was {status} for more than {patience.whole_s / 3600:.0f} hours."
@@ -198,14 +199,14 @@ def _gather(runs: PgRuns, kaggle: Kaggle, mine: HeldRun, collecting: Collecting)
     kept = "\n".join(log)
     place = collecting.of(run)
     place.mkdir(parents=True, exist_ok=True)
-    (place / "kernel.log").write_text(kept + "\n", "utf-8")
-    mine.note(log=_storable(kept))
+    (place / "kernel.log").write_text(kept + "\n", "utf-8", "replace")
+    mine.note(log=_storable(kept[-LONGEST_LOG:]))
     if ended["status"] == "cancelled":
         mine.fail("infrastructure", "It was cancelled on Kaggle, by hand or by its time limit.")
         return
     if ended["status"] == "error":
         verdict, reason = verdict_of(ended["said"], log)
-        mine.fail(verdict, reason)
+        mine.fail(verdict, _storable(reason))
         return
     model = _fetch(kaggle, mine, place)
     if model is not None:
@@ -255,7 +256,7 @@ def _finish(mine: HeldRun, model: Path, collecting: Collecting, *, attempts: int
         mine.fail("failed", "Its metrics.json is not there, or cannot be read.")
         return
     if metrics.get("state") == STOPPED:
-        mine.move("stop", metrics=metrics, manifest=facts)
+        mine.move("stop", metrics=_storable(metrics), manifest=_storable(facts))
         return
     version = None
     try:
@@ -267,7 +268,12 @@ def _finish(mine: HeldRun, model: Path, collecting: Collecting, *, attempts: int
         if run.collections < attempts:
             return
         scored = {**metrics, "unfinished": error.message}
-    mine.move("publish" if version else "succeed", metrics=scored, manifest=facts, version=version)
+    mine.move(
+        "publish" if version else "succeed",
+        metrics=_storable(scored),
+        manifest=_storable(facts),
+        version=version,
+    )
 
 
 def _metrics(model: Path) -> dict[str, Any] | None:
@@ -278,14 +284,14 @@ def _metrics(model: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _storable(text: str) -> str:
-    """Its end, without what PostgreSQL does not keep."""
-    return text[-LONGEST_LOG:].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-
-
-def verdict_line(run: Run) -> str:
-    """How it stands, in one line."""
-    line = f"Run {short(run.run_id)}: {run.state}"
-    if run.verdict:
-        line += f" ({run.verdict}): {run.reason}"
-    return line
+def _storable(value: Any) -> Any:
+    """Without what PostgreSQL does not keep: NUL, halves of characters, numbers that are none."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_storable(str(name)): _storable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in value]
+    return value

@@ -173,7 +173,9 @@ def _of_documents(
     found = {}
     for name in whole.collections:
         held = [Source(source, content) for source, content in whole.of(name)]
-        found[name] = of_candidates(name, ask(name, held, -(-most // len(whole.collections))))
+        # A few more than rows are wanted: each takes a model's time.
+        many = -(-5 * wanted.n // (4 * len(whole.collections)))
+        found[name] = of_candidates(name, ask(name, held, many))
     return documents, found
 
 

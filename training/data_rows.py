@@ -117,15 +117,28 @@ class Rows:
     def _row(self, idea: Idea, found: Sequence[Passage]) -> Row | Reason:
         if not found:
             return "nothing_found"
-        side = self._sides.of_all(idea.documents or [found[0].source])
-        if side is None:
-            return "astride"
+        if not idea.documents:
+            return self._on_either(idea, found)
+        side = self._sides.of_all(idea.documents)
+        return "astride" if side is None else self._on(side, idea, found)
+
+    def _on_either(self, idea: Idea, found: Sequence[Passage]) -> Row | Reason:
+        """What is not known to stand in certain documents goes to the side of what is found first,
+        or to the other one where that does not say it."""
+        made: Row | Reason = "nothing_found"
+        for side in dict.fromkeys(self._sides.of(one.source) for one in found):
+            made = self._on(side, idea, found)
+            if isinstance(made, Row):
+                break
+        return made
+
+    def _on(self, side: Side, idea: Idea, found: Sequence[Passage]) -> Row | Reason:
         passages = self._shown(idea, side, found)
         if not passages:
             return "nothing_found"
         answer = self._answer(idea, passages)
         if answer is None and idea.declines == "withheld":
-            return self._row(replace(idea, declines=""), found)
+            return self._on(side, replace(idea, declines=""), found)
         if answer is None:
             return _unanswered(idea)
         return self._written(idea, side, passages, answer)

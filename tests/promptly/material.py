@@ -41,16 +41,19 @@ class House:
 
     def run(self, *arguments: str, **environment: str) -> Any:
         """What the command prints as JSON. Raises what it raises."""
+        return json.loads(self.tell(*arguments, "--json", **environment))
+
+    def tell(self, *arguments: str, **environment: str) -> str:
         given = {
             "PROMPTLY_HOME": str(self.folder / "home"), "PROMPTLY_DATABASE_URL": self.database,
             **environment,
         }  # fmt: skip
         with signals():
-            done = CliRunner().invoke(app, [*arguments, "--json"], env=given)
+            done = CliRunner().invoke(app, list(arguments), env=given)
         if isinstance(done.exception, PromptlyError):
             raise done.exception
         assert done.exit_code == 0, (done.output, done.exception)
-        return json.loads(done.stdout)
+        return done.stdout
 
     def data(self, name: str, *arguments: str, **environment: str) -> Path:
         given = self.run(

@@ -20,7 +20,7 @@ from model_pipeline.evaluation.leaks import Index, texts
 from model_pipeline.evaluation.questions import questions
 from model_pipeline.material import StoredPassage
 from tests.training.making import World, material, passages, rated_row, sentence
-from training import manifest
+from training import examples, manifest
 from training.data import Made, Wanted, make
 from training.data_files import require_rows
 
@@ -82,6 +82,16 @@ def test_the_manifest_tells_what_is_there_and_the_hash_is_of_the_rows(tmp_path: 
     assert facts["counts"]["sources"] == {"corpus": facts["counts"]["rows"]}
     assert facts["prompt"] == "told-1-abc" and facts["format"] == 1
     assert set(facts["files"]) == {"train.jsonl", "validation.jsonl", "README.md", "card.html"}
+
+
+def test_a_fine_tune_reads_it(tmp_path: Path) -> None:
+    found = made(tmp_path / "data", people=PEOPLE)
+    data = examples.read(found.folder)
+    assert (len(data.train), len(data.validation)) == (
+        found.counts.rows("train"), found.counts.rows("validation"),
+    )  # fmt: skip
+    assert data.hash == found.hash
+    assert all(one.prompt[-1]["role"] == "user" and one.completion for one in data.train)
 
 
 def test_the_same_material_in_any_order_is_the_same_bytes(tmp_path: Path) -> None:

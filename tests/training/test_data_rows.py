@@ -149,6 +149,8 @@ def test_what_people_said_with_its_passage_or_not_at_all() -> None:
 def test_without_documents_it_goes_to_the_side_of_what_is_found_first() -> None:
     row = only(rows(held=["tea.md"]), replace(BOILING, answer="Tea needs water."))
     assert row.side == "validation" and row.documents == ("tea.md",)
+    row = only(rows(held=["tea.md"]), BOILING)
+    assert row.side == "train" and row.documents == ("kettle.md", "cup.md")
 
 
 @pytest.mark.parametrize("room", [1, 2])

@@ -139,6 +139,23 @@ def test_a_run_that_ended_in_an_error(
     assert seen.told == ["failed"] and account.kernels == {}
 
 
+def test_what_the_database_cannot_keep_is_left_out(
+    runs: PgRuns, kaggle: Kaggle, account: State, tmp_path: Path, seen: Seen
+) -> None:
+    model = trained(tmp_path / "model")
+    (model / "metrics.json").write_text('{"state": "x", "loss": NaN, "a": ["\\u0000b\\ud800"]}')
+    manifest.write(model, {"dataset_hash": "d" * 64})
+    account.command = leaves(model, "one\0two \ud800")
+    collecting = seen.collecting(tmp_path, score=lambda model, run: {})
+    run = wait_for(runs, kaggle, collecting, submit(runs, kaggle, submission(tmp_path)))
+    assert run.metrics == {"state": "x", "loss": None, "a": ["b?"]}
+    assert runs.log(run.run_id) == "onetwo ?"
+    account.command = breaks("Value\0Error \ud800")
+    run = submit(runs, kaggle, submission(tmp_path, key="b"))
+    run = wait_for(runs, kaggle, collecting, run)
+    assert (run.state, run.reason) == ("failed", "ValueError ?")
+
+
 def test_verdicts_go_by_the_end_of_the_log() -> None:
     early = ["Temporary failure in name resolution, tried again", *["step"] * 500, "ValueError: x"]
     assert verdict_of("", early) == ("failed", "ValueError: x")
