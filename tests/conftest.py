@@ -20,6 +20,7 @@ from bias.local.judge import LocalJudge
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder, open_onnx_embedder
 from model_pipeline.store.embedded import embedded_postgres
 from model_pipeline.store.migrations import migrate
+from promptly.cli import output
 from tests.models import make_model
 from tests.servers import pgbouncer as pgbouncer_server
 from tests.servers import supabase_lite
@@ -28,6 +29,8 @@ from tests.servers.supabase_lite import SupabaseServer
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+for console in (output.out, output.err):
+    console.width = 400  # what commands print in this process is not broken into lines
 REPO = Path(__file__).resolve().parents[1]
 # The Hub's client reads it when it is imported: tests/servers/hub_server.py has LFS alone.
 os.environ["HF_HUB_DISABLE_XET"] = "1"

@@ -142,4 +142,4 @@ def test_a_command_that_is_killed_goes_on(tiny_base: Path, tiny_data: Path, tmp_
     whole = finetune(tiny_data, tmp_path / "whole", config, base=tiny_base)
     assert log(tmp_path / "out") == log(whole.folder)
     said = CliRunner().invoke(app, command)
-    assert "out: 55 steps, all steps are done; loss 5." in "".join(said.stdout.splitlines())
+    assert "out: 55 steps, all steps are done; loss 5." in said.stdout
