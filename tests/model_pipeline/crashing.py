@@ -12,6 +12,8 @@ import threading
 from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
+from unittest.mock import patch
 from uuid import uuid4
 
 import numpy as np
@@ -28,6 +30,7 @@ from model_pipeline.store.queue import News, PgQueue
 from model_pipeline.worker import Worker
 
 WINDOW = 40  # words of a chunk, about
+ENVIRONMENT = dict(os.environ)  # as no test has changed it yet
 # NLTK alone takes three seconds where scikit-learn is installed, as it is for the tests.
 IMPORTED = (
     "kagglesdk.kaggle_client",
@@ -67,6 +70,9 @@ def processes() -> ForkServerContext:
     the tests has one such."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, *IMPORTED])
+    # Each starts with what the server started with: that must be no single test's environment.
+    with patch.dict(os.environ, ENVIRONMENT, clear=True):
+        ensure_running()
     return context
 
 
