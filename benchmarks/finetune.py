@@ -30,7 +30,7 @@ from typing import Any
 
 from training import manifest
 from training.config import FinetuneConfig
-from training.examples import TRAIN
+from training.learning.examples import TRAIN
 
 SIDES = {"ours": "ours", "kept": "ours, without gradient checkpointing", "theirs": "TRL's defaults"}
 WORDS = "the shop opens at nine and closes when nobody asks for more than a loaf of bread".split()
@@ -187,8 +187,8 @@ def theirs(folder: Path, scratch: Path, batch: int) -> dict[str, Any]:
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from training.callbacks import Pace
-    from training.devices import names, peak_memory
+    from training.learning.callbacks import Pace
+    from training.learning.devices import names, peak_memory
 
     class Tokens(TrainerCallback):
         """So far, after each step."""

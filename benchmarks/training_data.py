@@ -26,8 +26,8 @@ from model_pipeline.material import StoredPassage
 from promptly.training_data import FinetunedReader
 from rag_service.generate.prompt import Prompt, plain
 from training.config import FinetuneConfig
-from training.data import Material, Wanted, make
-from training.data_rows import Asking, Message, Tools
+from training.data.make import Material, Wanted, make
+from training.data.rows import Asking, Message, Tools
 
 NUMBER = re.compile(r"\d+")
 WORDS = "amber basin cedar delta ember fjord grove haven inlet jetty knoll lagoon marsh".split()

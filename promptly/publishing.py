@@ -14,11 +14,11 @@ from model_pipeline.store.versions import Kind, PgVersions
 from promptly import bootstrap
 from promptly.settings import Settings
 from training import manifest
-from training.hub import Hub, Tell, open_hub
-from training.model_card import CardFacts
-from training.pointers import Pointers
-from training.publish import Published
-from training.publish import publish as publish_version
+from training.hub.client import Hub, Tell, open_hub
+from training.hub.model_card import CardFacts
+from training.hub.pointers import Pointers
+from training.hub.publish import Published
+from training.hub.publish import publish as publish_version
 
 
 @contextmanager
@@ -60,8 +60,8 @@ def publish(
     by: str,
     tell: Tell,
 ) -> Published:
-    """Publishes what a fine-tune left in `folder`, as training.publish does, and enters it in the
-    ledger."""
+    """Publishes what a fine-tune left in `folder`, as training.hub.publish does, and enters it in
+    the ledger."""
     with versions(settings) as records:
         made = publish_version(
             folder, repo, hub(settings, tell), kind=kind, card=card, base=base, private=private,

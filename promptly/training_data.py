@@ -39,10 +39,10 @@ from rag_service.generate.transformers_writer import special_of
 from rag_service.retrieve import Retriever, cleaned
 from training import manifest
 from training.config import FinetuneConfig
-from training.data import Made, Material, Tell
-from training.data_files import CARD, PAGE, name_of
-from training.data_rows import Ask, Asking, Message, Tools
-from training.data_split import SIDES
+from training.data.files import CARD, PAGE, name_of
+from training.data.make import Made, Material, Tell
+from training.data.rows import Ask, Asking, Message, Tools
+from training.data.split import SIDES
 
 AT_ONCE = 4  # searches
 

@@ -17,11 +17,12 @@ from model_pipeline.store.runs import PgRuns, Run, short
 from promptly import bootstrap
 from promptly.notifying import notify
 from promptly.settings import Settings
-from training import manifest, wheel
-from training.collect import Metrics
-from training.kaggle_runs import Kaggle
-from training.kaggle_wire import Patience
-from training.resume import MODEL
+from training import manifest
+from training.kaggle import wheel
+from training.kaggle.client import Kaggle
+from training.kaggle.collect import Metrics
+from training.kaggle.resume import MODEL
+from training.kaggle.wire import Patience
 
 NOTEBOOK = "promptly-finetuning.ipynb"
 LARGEST_NOTEBOOK = 2**20  # bytes: Kaggle's own limit
@@ -191,7 +192,7 @@ def model_of(settings: Settings, run: Run) -> Path:
 def publish(settings: Settings, repo: str, model: Path, run: Run) -> str:
     """The name of the version that it is on the Hub; the same again is the same version."""
     from promptly import publishing
-    from training.publish import publish as publish_version
+    from training.hub.publish import publish as publish_version
 
     scorecard = model.parent / "evaluation" / "scorecard.json"
     facts = publishing.card_facts(

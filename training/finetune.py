@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from model_pipeline.errors import ConfigurationError, Conflict, InvalidInput
-from training import card, devices, launch, manifest
+from training import manifest
 from training.config import FinetuneConfig
-from training.examples import read
-from training.progress import Tell, unheard
-from training.session import BEGUN, CHECKPOINTS, FINISHED, METRICS, Job, write_json
+from training.learning import card, devices, launch
+from training.learning.examples import read
+from training.learning.progress import Tell, unheard
+from training.learning.session import BEGUN, CHECKPOINTS, FINISHED, METRICS, Job, write_json
 
 # What may differ from one session to the next of the same fine-tune.
 FREE = {"time_limit_s", "patience", "generated", "max_new_tokens", "merge"}

@@ -1,4 +1,5 @@
-"""Training runs as rows, with what happened to each. What may follow what is training/runs.py's.
+"""Training runs as rows, with what happened to each. What may follow what is
+training/kaggle/runs.py's.
 
 Who works on a run holds it by a lease; a change counts only where the lease is still its holder's
 and the run is as the holder saw it. Each change of state is written together with its event.

@@ -137,7 +137,7 @@ def show(
 def verify(version: VersionArgument, as_json: JsonFlag = False) -> None:
     """Download a version and compare each file with its manifest; exit status 1 if any differs."""
     from promptly import publishing
-    from training.publish import verify as verify_version
+    from training.hub.publish import verify as verify_version
 
     settings = read_settings()
     with publishing.versions(settings) as records:

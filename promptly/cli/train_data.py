@@ -17,7 +17,7 @@ from promptly.settings import read_settings
 from training.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from training.data import Made
+    from training.data.make import Made
 
 
 def data(
@@ -53,8 +53,8 @@ def data(
 ) -> None:
     """Make training data of documents and of corrected and liked answers."""
     from promptly import training_data  # takes time to import, and few need it
-    from training.data import Wanted, make
-    from training.data_files import require_ours
+    from training.data.files import require_ours
+    from training.data.make import Wanted, make
 
     wanted = Wanted(n=n, validation=validation, seed=seed, collections=tuple(collection or ()))
     config = FinetuneConfig.from_dict(params.section("finetune", parameters))
@@ -85,7 +85,7 @@ def _as_object(made: Made) -> dict[str, Any]:
 
 
 def _show(made: Made) -> None:
-    from training.data_card import WHY
+    from training.data.card import WHY
 
     counts = made.counts
     sources = ", ".join(f"{many:,} {name}" for name, many in counts.by("source").items())

@@ -17,7 +17,7 @@ from training.config import FinetuneConfig
 
 if TYPE_CHECKING:
     from training.finetune import Outcome
-    from training.progress import Tell
+    from training.learning.progress import Tell
 
 
 def local(
@@ -53,7 +53,7 @@ def local(
 @contextmanager
 def _told(*, hidden: bool) -> Iterator[Tell]:
     """A bar on a terminal, else a line for each twentieth."""
-    from training.progress import lines
+    from training.learning.progress import lines
 
     if not err.is_terminal:
         yield lines(lambda line: None if hidden else err.print(line, highlight=False))

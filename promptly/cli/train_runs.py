@@ -21,7 +21,7 @@ from promptly.cli.output import JsonFlag, err, out, plain, print_json, safe
 from promptly.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from training.collect import Collecting
+    from training.kaggle.collect import Collecting
 
 EXIT_FAILED = 1
 EXIT_INFRASTRUCTURE = 3
@@ -57,9 +57,9 @@ def submit(
     on Kaggle, 1 it failed, 2 bad input, 3 Kaggle failed it, 4 later: no quota, no room, no answer.
     """
     from promptly import training_runs
-    from training import submit as submitting
     from training.config import FinetuneConfig
-    from training.wheel import build_wheel
+    from training.kaggle import submit as submitting
+    from training.kaggle.wheel import build_wheel
 
     be_interruptible()
     with bad_input_tells():
@@ -108,9 +108,9 @@ def collect(
     2 bad input, 3 a run was let down by Kaggle or the network, 4 a service does not answer.
     """
     from promptly import training_runs
-    from training import collect as collecting
-    from training.resume import ancestors, resumable, submission_after
-    from training.submit import submit as submit_again
+    from training.kaggle import collect as collecting
+    from training.kaggle.resume import ancestors, resumable, submission_after
+    from training.kaggle.submit import submit as submit_again
 
     be_interruptible()
     if wait and run is None:
@@ -164,8 +164,8 @@ def status(
 def cancel(run: RunArgument, as_json: JsonFlag = False) -> None:
     """Cancel a run, and delete it from Kaggle: that frees its place and its quota."""
     from promptly import training_runs
-    from training import runs as machine
-    from training.submit import sweep
+    from training.kaggle import runs as machine
+    from training.kaggle.submit import sweep
 
     settings = read_settings()
     with training_runs.training_runs(settings) as runs:
@@ -183,9 +183,9 @@ def logs(
 ) -> None:
     """Print what a run logged: from Kaggle while it is there, else as it was kept."""
     from promptly import training_runs
-    from training.collect import follow as following
-    from training.kaggle_outputs import lines_so_far
-    from training.runs import ENDED
+    from training.kaggle.collect import follow as following
+    from training.kaggle.outputs import lines_so_far
+    from training.kaggle.runs import ENDED
 
     be_interruptible()
     settings = read_settings()
@@ -219,8 +219,8 @@ def resume(
     command again is the same run.
     """
     from promptly import training_runs
-    from training.resume import submission_after
-    from training.submit import submit as submit_again
+    from training.kaggle.resume import submission_after
+    from training.kaggle.submit import submit as submit_again
 
     be_interruptible()
     with bad_input_tells():
@@ -244,7 +244,7 @@ def _collecting(
     tell: Callable[[str], None],
 ) -> Collecting:
     from promptly import training_runs
-    from training.collect import Collecting
+    from training.kaggle.collect import Collecting
 
     given: dict[str, Any] = {}
     if test_set:

@@ -5,7 +5,7 @@ create table public.runs (
     idempotency_key text not null unique check (length(idempotency_key) between 1 and 200),
     -- the run that this one goes on from
     resumes uuid references public.runs,
-    -- training/runs.py has what follows what
+    -- training/kaggle/runs.py has what follows what
     state text not null default 'preparing' check (state in (
         'preparing', 'pushing', 'submitted', 'running', 'collecting', 'succeeded', 'published',
         'stopped', 'failed', 'cancelled'

@@ -40,7 +40,7 @@ IMPORTED = (
     "rich.console",
     "rouge_score.rouge_scorer",
     "tenacity",
-    "training.collect",
+    "training.kaggle.collect",
     "typer",
 )
 

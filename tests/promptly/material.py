@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from model_pipeline.errors import PromptlyError
 from promptly.cli.app import app
-from tests.training.making import sentence
+from tests.training.data.making import sentence
 
 KETTLES, GARDEN = range(24), range(24, 40)
 ASK = """

@@ -21,7 +21,7 @@ from tests.bias.report.material import drawn, material
 from tests.model_pipeline.evaluation.cards import make_card
 from tests.promptly.commands import promptly
 from tests.servers.hub_server import READ_TOKEN, TOKEN, Hub, running
-from tests.training.finetuned import PINNED, finetuned
+from tests.training.hub.finetuned import PINNED, finetuned
 
 REPO = "tester/answers"
 Run = Callable[..., Result]

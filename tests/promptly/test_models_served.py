@@ -13,10 +13,10 @@ from tests import models
 from tests.promptly.adapted_model import make_adapted_model
 from tests.promptly.loading import answers
 from tests.servers.hub_server import TOKEN, running
-from tests.training.finetuned import FACTS
+from tests.training.hub.finetuned import FACTS
 from training import manifest
-from training.hub import Hub, open_hub
-from training.publish import publish, verify
+from training.hub.client import Hub, open_hub
+from training.hub.publish import publish, verify
 
 SAYS = "The shop is closed on public holidays [1]."
 DOCUMENT = "The shop opens at nine. It is closed on public holidays."

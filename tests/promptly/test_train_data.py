@@ -25,10 +25,10 @@ from tests.promptly.material import House, rate, write_documents
 from tests.servers import openai_compatible, supabase_lite
 from tests.servers.openai_compatible import Endpoint
 from tests.servers.supabase_lite import SupabaseServer
-from tests.training.making import DECLINES, sentence
+from tests.training.data.making import DECLINES, sentence
 from training import manifest
 from training.config import FinetuneConfig
-from training.data_source import training_data
+from training.data.source import training_data
 
 TALK = "11111111-2222-3333-4444-555555555555"
 

@@ -19,7 +19,7 @@ from promptly.cli.app import app
 from promptly.training_runs import generator_of
 from tests.servers import hub_server, kaggle_server
 from tests.servers.kaggle_account import KEY, State
-from tests.training.finetuned import PINNED, finetuned
+from tests.training.hub.finetuned import PINNED, finetuned
 from tests.training.kaggle.parts import breaks, leaves, submission, trained, waits
 
 

@@ -19,7 +19,7 @@ from tests.promptly.material import write_documents
 from tests.servers import hub_server, kaggle_server
 from tests.servers.hub_server import Hub
 from tests.servers.kaggle_account import State
-from training.hub import open_hub
+from training.hub.client import open_hub
 
 BASE, MODEL = "tester/tiny", "tester/answers"
 QUESTION = "How can you repair tool 3?"

@@ -1,25 +1,20 @@
-"""A Hub of one's own, and what signs in to it."""
-
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers.hub_server import TOKEN, running
-from tests.servers.hub_server import Hub as HubServer
-from training.hub import Hub, open_hub
-
-SignIn = Callable[..., Hub]
+from tests.language_models import make_base_model
+from tests.training.learning import material
 
 
-@pytest.fixture
-def hub_server(tmp_path: Path) -> Iterator[HubServer]:
-    with running(tmp_path / "hub") as started:
-        yield started
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 64 dimensions that was taught nothing."""
+    folder = tmp_path_factory.mktemp("finetune") / "base"
+    return make_base_model(folder, reads=material.text())
 
 
-@pytest.fixture
-def hub(hub_server: HubServer) -> Hub:
-    return open_hub(hub_server.url, token=TOKEN)
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return material.write_data(tmp_path_factory.mktemp("finetune") / "data")

@@ -12,7 +12,7 @@ from model_pipeline.store.runs import PgRuns
 from tests.servers import kaggle_server
 from tests.servers.kaggle_account import KEY, OWNER, State
 from tests.training.kaggle.parts import QUICK
-from training.kaggle_runs import Kaggle
+from training.kaggle.client import Kaggle
 
 
 @pytest.fixture

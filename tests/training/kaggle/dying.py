@@ -12,9 +12,9 @@ from model_pipeline.store.connect import open_pool
 from model_pipeline.store.runs import PgRuns, Run
 from tests.servers.kaggle_account import KEY, OWNER
 from tests.training.kaggle.parts import QUICK, submission
-from training.collect import Collecting, collect
-from training.kaggle_runs import Kaggle
-from training.submit import submit
+from training.kaggle.client import Kaggle
+from training.kaggle.collect import Collecting, collect
+from training.kaggle.submit import submit
 
 
 def submitting(conninfo: str, environment: Mapping[str, str], folder: Path, key: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from training import manifest
 from training.config import FinetuneConfig
-from training.kaggle_wire import Patience
-from training.submit import Submission
+from training.kaggle.submit import Submission
+from training.kaggle.wire import Patience
 
 DATASET_HASH = "d" * 64
 QUICK = Patience(

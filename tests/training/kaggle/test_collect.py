@@ -19,11 +19,11 @@ from tests.servers.kaggle_account import Answered, Fault, State
 from tests.servers.kaggle_server import denied, lost, page, says
 from tests.training.kaggle.parts import breaks, leaves, submission, trained, waits
 from training import manifest
-from training.collect import Collecting, collect, follow, wait_for
-from training.kaggle_runs import Kaggle, PushRefused
-from training.runs import cancel, held
-from training.submit import submit
-from training.verdicts import verdict_of
+from training.kaggle.client import Kaggle, PushRefused
+from training.kaggle.collect import Collecting, collect, follow, wait_for
+from training.kaggle.runs import cancel, held
+from training.kaggle.submit import submit
+from training.kaggle.verdicts import verdict_of
 
 
 @dataclass

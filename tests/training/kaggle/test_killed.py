@@ -20,9 +20,9 @@ from tests.servers.kaggle_server import kills, variables
 from tests.training.kaggle import dying
 from tests.training.kaggle.parts import leaves, submission, trained, waits
 from training import manifest
-from training.collect import Collecting, collect
-from training.kaggle_runs import Kaggle
-from training.submit import submit
+from training.kaggle.client import Kaggle
+from training.kaggle.collect import Collecting, collect
+from training.kaggle.submit import submit
 
 UPLOADS = ("StartBlobUpload", "PUT")
 CHANGES = re.compile("Start|PUT|Create|Save|Delete")

@@ -12,7 +12,7 @@ import pytest
 
 from model_pipeline.errors import ConfigurationError, Conflict, NotFound
 from model_pipeline.store.runs import PgRuns, Run, RunHeld
-from training.runs import ENDED, START, TRANSITIONS, UNDER_WAY, after, cancel, held
+from training.kaggle.runs import ENDED, START, TRANSITIONS, UNDER_WAY, after, cancel, held
 
 
 def opened(runs: PgRuns, key: str = "key") -> Run:

@@ -13,13 +13,13 @@ from model_pipeline.store.runs import PgRuns
 from promptly.training_runs import read_notebook
 from tests.language_models import make_base_model
 from tests.servers.kaggle_account import State
-from tests.training.finetuning import material
+from tests.training.learning import material
 from training import manifest
-from training.collect import Collecting, wait_for
-from training.kaggle_runs import Kaggle
-from training.resume import submission_after
-from training.submit import Submission, submit
-from training.wheel import build_wheel
+from training.kaggle.client import Kaggle
+from training.kaggle.collect import Collecting, wait_for
+from training.kaggle.resume import submission_after
+from training.kaggle.submit import Submission, submit
+from training.kaggle.wheel import build_wheel
 
 
 @pytest.fixture

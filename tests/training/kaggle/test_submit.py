@@ -14,10 +14,10 @@ from model_pipeline.store.runs import PgRuns, Run, RunHeld
 from tests.servers.kaggle_account import OWNER, State
 from tests.servers.kaggle_server import denied, lost, page, says
 from tests.training.kaggle.parts import DATASET_HASH, NOTEBOOK, submission, waits
-from training.kaggle_runs import Kaggle, PushRefused
-from training.kaggle_wire import KaggleAway
-from training.runs import cancel, held
-from training.submit import content_key, submit
+from training.kaggle.client import Kaggle, PushRefused
+from training.kaggle.runs import cancel, held
+from training.kaggle.submit import content_key, submit
+from training.kaggle.wire import KaggleAway
 
 
 @pytest.fixture(autouse=True)

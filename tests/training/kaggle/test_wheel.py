@@ -6,7 +6,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-from training.wheel import _packed, build_wheel
+from training.kaggle.wheel import _packed, build_wheel
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
