@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from promptly.cli.app import app
 from promptly.cli.train_local import _said, _stopping
 from training.finetune import Outcome
 
@@ -18,6 +20,12 @@ def outcome(*, finished: bool, **session: Any) -> Outcome:
     }  # fmt: skip
     figures = {"tokens_per_s": 5432.1, "peak_memory_bytes": 3 * 2**30, **session}
     return Outcome(Path("here"), finished, {"training": training, "session": figures})
+
+
+def test_an_option_of_training_is_the_command() -> None:
+    said = [CliRunner().invoke(app, ["train", one, "--help"]) for one in ("local", "--local")]
+    assert said[0].exit_code == 0 and said[0].output == said[1].output
+    assert CliRunner().invoke(app, ["train", "status", "--local"]).exit_code == 2
 
 
 def test_what_came_of_it_is_one_sentence() -> None:
