@@ -32,7 +32,7 @@ class Patience:
     """Reads of a status that may fail in a row, each tried `retries` times."""
     whole_s: float = 26 * 3600
     """From the push to the end, queue and all."""
-    collections: int = 3
+    collections: int = 5
 
 
 class KaggleAway(Unavailable):

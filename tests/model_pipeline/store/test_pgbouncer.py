@@ -96,11 +96,14 @@ def test_many_clients_get_the_rankings_of_a_direct_connection(
 ) -> None:
     (expected,) = rankings(direct, embedder, clients=1)
     assert sum(map(bool, expected)) > len(expected) / 2
+    with psycopg.connect(direct) as connection:  # those of above that are not gone yet
+        before = [pid for (pid,) in connection.execute("select pid from pg_stat_activity")]
     assert rankings(pgbouncer(direct), embedder, clients=CLIENTS) == [expected] * CLIENTS
     with psycopg.connect(direct) as connection:
         servers = connection.execute(
-            "select count(*) from pg_stat_activity "
-            "where datname = current_database() and pid <> pg_backend_pid()"
+            "select count(*) from pg_stat_activity where backend_type = 'client backend' "
+            "and datname = current_database() and pid <> all(%s)",
+            [[*before, connection.info.backend_pid]],
         ).fetchone()
     assert servers is not None
     assert 1 <= servers[0] <= SERVER_CONNECTIONS
