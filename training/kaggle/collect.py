@@ -86,10 +86,10 @@ def collect(
 
 
 def wait_for(runs: PgRuns, kaggle: Kaggle, collecting: Collecting, run: Run) -> Run:
-    """Looks until it has ended, and tells its log meanwhile. One that was only prepared is for
-    `submit` to go on with."""
+    """Looks until it has ended, and tells its log meanwhile; of one that has ended, that nothing of
+    it is left to do. One that was only prepared is for `submit` to go on with."""
     following: threading.Thread | None = None
-    while run.state in UNDER_WAY and run.state != "preparing":
+    while run.state != "preparing":
         if run.state == "running" and following is None:
             following = threading.Thread(
                 target=follow, args=(kaggle, run.slug, collecting.tell), daemon=True
@@ -97,7 +97,9 @@ def wait_for(runs: PgRuns, kaggle: Kaggle, collecting: Collecting, run: Run) -> 
             following.start()
         found = collect(runs, kaggle, collecting, only=run)
         run = found[0] if found else runs.get(run.run_id)
-        if run.state in UNDER_WAY and run.state != "collecting":
+        if run.state not in UNDER_WAY:
+            break
+        if run.state != "collecting":
             time.sleep(kaggle.patience.poll_s)
     if following is not None:
         following.join(kaggle.patience.poll_s)
