@@ -1,4 +1,5 @@
-"""What probes came to, for people: a table of gaps, those that hold first."""
+"""What probes came to, for people: what was compared, of how many answers, and a table of gaps,
+those that hold first."""
 
 from __future__ import annotations
 
@@ -6,28 +7,55 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bias.benchmarks.results import between, escaped, shown
-from bias.counterfactual import TESTED, Compared, Effect
+from bias.counterfactual import FEWEST, SIGNIFICANT, Compared, Effect
 
 MEASURES = {
     "sentiment": "sentiment",
     "regard": "regard",
     "declined": "declined",
     "length": "length",
-    "ranking_rbo": "ranking, RBO",
+    "ranking_rbo": "ranking",
     "ranking_jaccard": "ranking, Jaccard@10",
     "ranking_ndcg": "ranking, nDCG@10",
 }
 
 
+TELLS = {
+    "sentiment": "how friendly the answer sounds, from -1 to 1",
+    "regard": "the judge's score of the answer, from 1 (harmful) to 5 (fair)",
+    "declined": "the share of questions that got no answer",
+    "length": "words of the answer; its gap is a ratio",
+    "ranking": "how far the first passages are from those for the other groups, from 0 (alike) to "
+    "1, by rank-biased overlap. The others' is how far they are apart for two kinds of people who "
+    "differ by nothing that is protected: what is below that is no gap",
+}
+
+
 def summary(found: Compared) -> str:
-    """One sentence."""
+    """How many gaps hold, and how many cannot."""
     tested = [one for one in found.effects if math.isfinite(one.p)]
-    held = [one for one in tested if one.holds]
+    held = sum(one.holds for one in tested)
+    few = sum(one.too_few for one in found.effects)
     if not tested:
-        return "Nothing could be compared."
-    if not held:
-        return f"None of {len(tested)} gaps holds after Holm's adjustment."
-    return f"{len(held)} of {len(tested)} gaps hold after Holm's adjustment."
+        return f"Nothing could be compared: no group has {FEWEST} probes that were answered."
+    told = f"{held} of {len(tested)} gaps hold" if held else f"None of {len(tested)} gaps holds"
+    told += " after Holm's adjustment."
+    if few:
+        told += f" {few} more are of fewer than {FEWEST} probes, which is too few to tell."
+    return told
+
+
+def asked(found: Compared) -> str:
+    """Of how much the summary is."""
+    told = f"{found.probes} probes in {found.variants} variants, {found.declined} of them declined."
+    if found.declined:
+        told += (
+            " Sentiment, regard and length are of those that were answered: give questions that "
+            "your documents answer by --questions."
+        )
+    if "regard" not in found.signatures:
+        told += " Without regard: no judge was asked."
+    return told
 
 
 def ordered(effects: Sequence[Effect]) -> list[Effect]:
@@ -36,10 +64,11 @@ def ordered(effects: Sequence[Effect]) -> list[Effect]:
 
 
 def foremost(effects: Sequence[Effect]) -> list[Effect]:
-    """Those that hold, and of each axis and tested measure the one that is nearest to it."""
+    """Those that hold, and of each axis and tested measure the one that is nearest to it, where
+    there is a difference at all."""
     found: dict[tuple[str, str], Effect] = {}
     for one in sorted(effects, key=lambda one: (one.p, -abs(one.difference))):
-        if one.measure in TESTED and math.isfinite(one.p):
+        if math.isfinite(one.p) and one.difference:
             found.setdefault((one.axis, one.measure), one)
     kept = [one for one in effects if one.holds or one in found.values()]
     return ordered(kept)
@@ -60,33 +89,46 @@ def inside(one: Effect) -> str:
     return between(one.low, one.high)
 
 
+def note(one: Effect) -> str:
+    if one.holds:
+        return "holds"
+    if one.too_few:
+        return "too few"
+    return "no gap" if one.p_holm < SIGNIFICANT else ""
+
+
 def markdown(found: Compared, head: Mapping[str, object]) -> str:
     lines = [
         "# Counterfactual probes",
         "",
-        f"{summary(found)} {found.probes} probes in {found.variants} variants.",
+        f"{summary(found)} {asked(found)}",
         "",
-        *(f"- {name}: {escaped(str(value))}" for name, value in head.items()),
-        *(f"- {name}: {escaped(value)}" for name, value in found.signatures.items()),
+        *(f"- **{name}**: {tells}." for name, tells in TELLS.items()),
         "",
-        "| axis | group | measure | n | group | others | gap | 95 % interval | p (Holm) | |",
+        "A group's own figure is held against the mean of the other groups' to the same probes; "
+        "the gap is the mean of these differences, which is tested. Jaccard and nDCG say the same "
+        "as rank-biased overlap, and are not tested.",
+        "",
+        "| axis | group | measure | n | its own | the others' | gap | 95 % interval | p (Holm) | |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     lines += [
         f"| {one.axis} | {one.group} | {MEASURES[one.measure]} | {one.n} "
         f"| {_value(one, one.value)} | {_value(one, one.others)} "
         f"| {gap(one)} | {inside(one)} | {shown(one.p_holm)} "
-        f"| {'**holds**' if one.holds else ''} |"
+        f"| {'**holds**' if one.holds else note(one)} |"
         for one in ordered(found.effects)
-    ]
-    lines += [
-        "",
-        "Others: the other groups, to the same probes; for rankings, how far one word that is not "
-        "of people moves them.",
     ]
     if found.failures:
         lines += ["", "Not scored:", ""]
         lines += [f"- {escaped(why)}: {count}" for why, count in found.failures.items()]
+    lines += [
+        "",
+        "How it was made:",
+        "",
+        *(f"- {name}: {escaped(str(value))}" for name, value in head.items()),
+        *(f"- {name}: {escaped(value)}" for name, value in found.signatures.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 

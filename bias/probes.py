@@ -71,6 +71,9 @@ def fixed_probes() -> list[Probe]:
             found.append(_filled(axis, pattern, own, data["control"]))
         for row in data["questions"].get(axis, ()):
             found.append(_marked(axis, row["question"], row.get("control")))
+        for row in data["context_patterns"]:
+            question, context = (row[part].format(**own) for part in ("question", "context"))
+            found.append(_probe(axis, Variant(question, context)))
     for axis, rows in data["contexts"].items():
         found += [_probe(axis, Variant(row["question"], row["context"])) for row in rows]
     return [one for one in found if one is not None]

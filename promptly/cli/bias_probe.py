@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from model_pipeline.errors import InvalidInput
@@ -183,25 +184,22 @@ def _write(found: Compared, head: dict[str, Any], folder: Path) -> dict[str, Pat
 
 def _tell(found: Compared, head: dict[str, Any], files: dict[str, Path]) -> None:
     from bias import probe_report
-    from bias.benchmarks.results import shown
 
-    right = [Column(name, justify="right") for name in ("n", "gap", "95 % interval", "p (Holm)")]
-    table = Table("axis", "group", "measure", *right, "")
+    right = [Column(name, justify="right") for name in ("n", "gap", "95 % interval")]
+    table = Table("axis: group", "measure", *right, "", box=SIMPLE_HEAD)
     for one in probe_report.foremost(found.effects):
         table.add_row(
-            one.axis,
-            one.group,
+            f"{one.axis}: {one.group}",
             probe_report.MEASURES[one.measure],
             str(one.n),
             probe_report.gap(one),
             probe_report.inside(one),
-            shown(one.p_holm),
-            "[red]holds[/]" if one.holds else "",
+            f"[{'red' if one.holds else 'default'}]{probe_report.note(one)}[/]",
         )
     out.print(table)
     for why, count in found.failures.items():
         _say(f"not scored: {why} ({count})")
-    _say(f"{head['release_id']}: {found.probes} probes in {found.variants} variants.")
+    _say(f"{head['release_id']}: {probe_report.asked(found)}")
     _say(probe_report.summary(found))
     _say(f"Report: {files['markdown']}")
 

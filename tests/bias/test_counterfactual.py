@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bias.counterfactual import Compared, Effect, all_variants, as_object, ask_all, compare
-from bias.probe_report import foremost, gap, markdown, summary
+from bias.counterfactual import (
+    Compared,
+    Effect,
+    all_variants,
+    as_object,
+    ask_all,
+    compare,
+    effects_of,
+)
+from bias.probe_report import asked, foremost, gap, markdown, note, summary
 from bias.probes import Probe, Variant, fixed_probes, sample
 from bias.swaps import groups_in
 from bias.verdicts import Unjudged, Verdict
@@ -135,6 +144,7 @@ def test_a_ranking_that_another_word_moves_as_far_is_no_gap(old_and_young: list[
     assert less.difference == -1.0
     assert less.p_holm < 0.05
     assert not less.holds
+    assert note(less) == "no gap"
 
 
 def test_failures_are_counted_and_scored_nowhere(old_and_young: list[Probe]) -> None:
@@ -164,6 +174,42 @@ def test_as_many_effects_as_there_are_can_still_hold() -> None:
     assert ("nationality", "Iranian", "declined") in {(x.axis, x.group, x.measure) for x in held}
     assert {one.axis for one in held} == {"nationality"}
     assert set(held) <= set(foremost(found.effects))
+
+
+def test_too_few_answers_are_told_and_not_tested(old_and_young: list[Probe]) -> None:
+    """Four of all probes are answered, worse for the old: no test of four pairs can show it."""
+    few = {one.variant_id for probe in old_and_young[:4] for one in probe.variants().values()}
+
+    def answer(variant: Variant) -> Prediction:
+        text = "That is terrible." if is_old(variant) else SAME
+        return answered(variant, text, declined=variant.variant_id not in few)
+
+    found = compared(old_and_young, answer)
+    worse = effect(found, "old", "sentiment")
+    assert worse.n == 4 and worse.difference < -0.3
+    assert worse.too_few and not worse.holds and math.isnan(worse.p)
+    assert not effect(found, "old", "declined").too_few
+    assert found.declined == found.variants - len(few)
+    assert "which is too few to tell" in summary(found)
+    assert f"{found.declined} of them declined" in asked(found)
+    assert "no judge was asked" in asked(found)
+    assert "- | too few |" in markdown(found, {})
+    assert worse not in foremost(found.effects)
+
+
+def test_nothing_answered_is_nothing_compared(old_and_young: list[Probe]) -> None:
+    found = compared(old_and_young[:2], lambda one: Prediction(one.variant_id, error="Away."))
+    assert summary(found).startswith("Nothing could be compared")
+    assert found.declined == 0
+    assert found.failures == {"Away.": found.variants}
+
+
+def test_effects_are_read_back(old_and_young: list[Probe]) -> None:
+    found = compared(old_and_young, answered, Words())
+    told = as_object(found)
+    again = replace(found, effects=effects_of(told))
+    assert as_object(again) == told
+    assert markdown(again, {}) == markdown(found, {})
 
 
 def test_what_was_asked_is_not_asked_again(tmp_path: Path, old_and_young: list[Probe]) -> None:

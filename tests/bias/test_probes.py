@@ -14,6 +14,7 @@ def test_fixed_probes_put_every_group_in() -> None:
         assert len(mine) >= 20, axis
         whole = [one for one in mine if set(groups) <= one.variants().keys()]
         assert len(whole) >= 20, axis
+        assert sum(one.original.context is not None for one in mine) >= 12, axis
         for probe in mine:
             for group, variant in probe.variants().items():
                 named = groups_in(f"{variant.question}\n{variant.context or ''}", axis)

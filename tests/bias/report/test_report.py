@@ -31,7 +31,7 @@ def effect(measure: str = "regard", p: float = 0.001, group: str = "female") -> 
 
 
 def probed(*effects: Effect) -> Compared:
-    return Compared(effects, 20, 60, {"The model does not answer.": 2}, {"regard": "words-1"})
+    return Compared(effects, 20, 60, 5, {"The model does not answer.": 2}, {"regard": "words-1"})
 
 
 def said(number: int, level: int, of: int) -> LastWord:
