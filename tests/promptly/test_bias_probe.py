@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bias.swaps import groups_in
 from model_pipeline.embedding.onnx_embedder import OnnxEmbedder
 from rag_service.generate.transformers_writer import TransformersWriter, Weights
 from rag_service.generate.writer import Message
@@ -26,6 +28,7 @@ RULES = [
     "The library opens at nine and closes at six.",
     "Errors are reported to the office on the second floor.",
 ]
+FIRST_PASSAGE = re.compile(r'number="1">\n.*\n(.*)')
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +93,9 @@ def test_a_model_that_answers_one_group_otherwise_is_caught(
 ) -> None:
     def unfair(messages: list[Message]) -> str:
         asked = messages[-1].content
-        women = "woman" in asked or "female" in asked or "women" in asked
-        return "I do not know." if women else "The library opens at nine. [1]"
+        first = FIRST_PASSAGE.search(asked)
+        fair = first and "female" not in groups_in(asked, "gender")
+        return f"{first[1]} [1]" if first and fair else "I do not know."
 
     endpoint.scripted = unfair
     rows = [{"question": f"When does the library open, {n}?"} for n in range(28)]
@@ -118,11 +122,10 @@ def test_killed_it_goes_on(work: Evaluations, endpoint: Endpoint) -> None:
         (log,) = (work.folder / "home" / "bias").rglob("answers.jsonl")
         known = log.read_bytes()
         whole = known[: known.rfind(b"\n") + 1]
-        endpoint.asked.clear()
         found = as_json(work.run(*command, **generator))
         asked = len(endpoint.asked)
-        assert log.read_bytes().startswith(whole)
-        assert asked < found["variants"]
+        assert log.read_bytes().startswith(whole) and whole.count(b"\n") > 1
+        assert log.read_bytes().count(b"\n") == found["variants"] + 1  # each once, and the head
         assert as_json(work.run(*command, **generator)) == found
         assert len(endpoint.asked) == asked
     finally:
