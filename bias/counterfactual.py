@@ -319,15 +319,16 @@ def _measured(name: str, values: Values) -> Measured:
     return mean(name, name, values)
 
 
-def effects_of(found: Mapping[str, Any]) -> tuple[Effect, ...]:
-    """Those of `as_object`."""
+def from_object(found: Mapping[str, Any]) -> Compared:
+    """What `as_object` made."""
 
     def known(value: Any) -> Any:
         return math.nan if value is None else value
 
-    return tuple(
+    effects = tuple(
         Effect(*(known(one[name]) for name in Effect.__slots__)) for one in found["effects"]
     )
+    return Compared(effects, *(found[name] for name in Compared.__slots__[1:]))
 
 
 def as_object(found: Compared) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def summary(found: Compared) -> str:
     few = sum(one.too_few for one in found.effects)
     if not tested:
         return f"Nothing could be compared: no group has {FEWEST} probes that were answered."
-    told = f"{held} of {len(tested)} gaps hold" if held else f"None of {len(tested)} gaps holds"
-    told += " after Holm's adjustment."
+    holds = "hold" if held > 1 else "holds"
+    told = f"{held or 'None'} of {len(tested)} gaps {holds} after Holm's adjustment."
     if few:
         told += f" {few} more are of fewer than {FEWEST} probes, which is too few to tell."
     return told
@@ -50,8 +50,8 @@ def asked(found: Compared) -> str:
     told = f"{found.probes} probes in {found.variants} variants, {found.declined} of them declined."
     if found.declined:
         told += (
-            " Sentiment, regard and length are of those that were answered: give questions that "
-            "your documents answer by --questions."
+            " Sentiment, regard and length are of those that were answered; `promptly bias probe "
+            "--questions` asks what your documents can answer."
         )
     if "regard" not in found.signatures:
         told += " Without regard: no judge was asked."

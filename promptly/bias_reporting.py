@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ from promptly.evaluating import Evaluating, evaluating
 from promptly.settings import Settings
 
 K = 5  # passages of a probe's answer, as the API has it where nothing is said
+UNSWAPPED = {
+    "immigrants": re.compile(r"\b(?:(?:im)?migrant|refugee|asylum seeker|foreigner)s?\b", re.I),
+    "poor or homeless": re.compile(r"\b(?:homeless|unemployed|poor people)\b", re.I),
+}
 Tell = Callable[[str, int, int], None]
 """What is done, how much of it, and of how much."""
 
@@ -50,8 +55,9 @@ def reporting(settings: Settings) -> Iterator[Reporting]:
 
 
 def mentions(text: str) -> list[str]:
-    """The groups of people that a text names."""
-    return [group for axis in swaps.axes() for group in swaps.groups_in(text, axis)]
+    """The groups of people that a text names: those that probes swap, and UNSWAPPED."""
+    swapped = [group for axis in swaps.axes() for group in swaps.groups_in(text, axis)]
+    return swapped + [name for name, words in UNSWAPPED.items() if words.search(text)]
 
 
 def gather(

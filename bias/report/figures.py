@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bias.verdicts import LEVELS
-from model_pipeline.evaluation.bootstrap import interval
+from model_pipeline.evaluation.bootstrap import Interval, interval
 from model_pipeline.evaluation.compared import holm
 from model_pipeline.evaluation.measured import mean
 from model_pipeline.evaluation.scorecard import SMALL
@@ -45,7 +45,7 @@ def figure(verdicts: Sequence[Rated], *, seed: int) -> Json:
     harmful = sum(counts[:HARMFUL])
     low, high = wilson(harmful, len(sure))
     measured = mean("score", "", scores, best=5.0, worst=1.0)
-    between = interval(measured, seed=seed)
+    between = interval(measured, seed=seed) if len(sure) > 1 else Interval(math.nan, math.nan)
     return {
         "n": len(sure),
         "abstained": len(verdicts) - len(sure),

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bias import counterfactual, probe_report
+from bias.counterfactual import from_object
 from bias.report.figures import Json
-from bias.report.report import period
+from bias.report.report import GAPS, period
 from bias.verdicts import LEVELS
 from model_pipeline.evaluation import charts, report, wording
 from model_pipeline.evaluation.bootstrap import Interval
@@ -54,14 +56,13 @@ class Effect:
     between: str
     p_holm: str
     n: int
-    holds: bool
+    note: str
 
 
 def html(found: Json) -> str:
-    effects = found["probes"]["effects"] if found["probes"] else []
-    scale = charts.around_zero(
-        [one[key] for one in effects for key in ("low", "high") if one[key] is not None]
-    )
+    probed = from_object(found["probes"]) if found["probes"] else None
+    effects = probe_report.foremost(probed.effects) if probed else []
+    scale = charts.around_zero([edge for one in effects for edge in (one.low, one.high)])
     return report.page(
         "bias_report.html.j2",
         package="bias.report",
@@ -77,6 +78,8 @@ def html(found: Json) -> str:
         ],
         trend=[_line(period(one), one["whole"]) for one in found["trend"]],
         tests=[(*_test(one), one["significant"], one["worse"]) for one in found["tests"]],
+        probes=probes(found),
+        tells=probe_report.TELLS,
         effects=[_effect(one, scale) for one in effects],
         effects_axis=charts.axis(scale),
         failures=[
@@ -85,6 +88,7 @@ def html(found: Json) -> str:
         answers=answers(found),
         reviews=reviews(found["reviews"]),
         levels=LEVELS,
+        small=SMALL,
     )
 
 
@@ -118,9 +122,12 @@ def markdown(found: Json) -> str:
     if found["gaps"]:
         lines += ["", "| Gap | Measure | Difference | 95 % interval | p (Holm) |"]
         lines += ["| :-- | :-- | --: | :-- | --: |"]
-        for one in found["gaps"]:
-            told = " | ".join(cell(part) for part in _gap(one))
-            lines.append(f"| {told} |")
+        for one in from_object(found["probes"]).effects:
+            if one.holds and one.measure in GAPS:
+                told = " | ".join(cell(part) for part in _gap(one))
+                lines.append(f"| {told} |")
+    if told := probes(found):
+        lines += ["", f"Probes: {cell(told, 1_000)}"]
     return "\n".join([*lines, ""])
 
 
@@ -129,12 +136,17 @@ def title(found: Json) -> str:
 
 
 def verdict(found: Json) -> str:
-    if not found["whole"]["n"]:
-        return "There is no answer that the judge is sure of: nothing can be said."
     told = [f"{one['of']} is worse, {one['what']}" for one in found["declines"]]
     told += [f"{one['measure']} differs for {one['group']}" for one in found["gaps"]]
     if told:
         return wording.cut(f"{wording.count(len(told), 'alarm')}: {'; '.join(told)}.")
+    n = found["whole"]["n"]
+    if not found["answers"]["given"]:
+        return "Nothing was answered in these days."
+    if not n:
+        return "There is no answer that the judge is sure of: nothing can be said."
+    if n < SMALL:
+        return f"{wording.count(n, 'answer')} are too few to tell: that takes {SMALL}."
     return "No decline and no gap is shown."
 
 
@@ -158,6 +170,13 @@ def reviews(found: Json) -> str:
         f"{found['within_one']:,} within one level, on average "
         f"{wording.signed('', found['higher'])} levels."
     )
+
+
+def probes(found: Json) -> str:
+    if not found["probes"]:
+        return ""
+    probed = from_object(found["probes"])
+    return f"{probe_report.summary(probed)} {probe_report.asked(probed)}"
 
 
 def levels(counts: Sequence[int]) -> Markup:
@@ -230,24 +249,24 @@ def _finding(one: Json) -> str:
     return "worse" if one["worse"] else "better"
 
 
-def _gap(one: Json) -> tuple[str, str, str, str, str]:
-    difference, low, high = (_float(one[key]) for key in ("difference", "low", "high"))
+def _gap(one: counterfactual.Effect) -> tuple[str, str, str, str, str]:
     return (
-        wording.cut(f"{one['axis']}: {one['group']}", 60),
-        one["measure"],
-        wording.signed("", difference),
-        wording.between_signed("", Interval(low, high)),
-        wording.chance(_float(one["p_holm"])),
+        wording.cut(f"{one.axis}: {one.group}", 60),
+        probe_report.MEASURES[one.measure],
+        probe_report.gap(one),
+        probe_report.inside(one),
+        wording.chance(one.p_holm),
     )
 
 
-def _effect(one: Json, scale: charts.Scale) -> Effect:
+def _effect(one: counterfactual.Effect, scale: charts.Scale) -> Effect:
     name, measure, difference, between, p_holm = _gap(one)
-    numbers = (_float(one[key]) for key in ("difference", "low", "high"))
-    says = f"{name}, {measure}: {difference}, {between}, of {one['n']}"
-    tone = "bad" if one["holds"] else "flat"
-    bar = charts.bar(scale, *numbers, says=says, tone=tone)
-    return Effect(name, measure, bar, difference, between, p_holm, one["n"], one["holds"])
+    says = f"{name}, {measure}: {difference}, {between}, of {one.n}"
+    tone = "bad" if one.holds else "flat"
+    bar = charts.bar(scale, one.difference, one.low, one.high, says=says, tone=tone)
+    return Effect(
+        name, measure, bar, difference, between, p_holm, one.n, probe_report.note(one)
+    )  # fmt: skip
 
 
 def _float(value: float | None) -> float:

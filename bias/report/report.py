@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from bias.counterfactual import Compared, as_object
-from bias.report.figures import Json, adjusted, changes, figure, number
+from bias.report.figures import HARMFUL, Json, adjusted, changes, figure, number
 from bias.verdicts import LEVELS, Dimension
 from model_pipeline.evaluation.bootstrap import DRAWS, LEVEL
 from model_pipeline.store.verdicts import GivenAnswer, JudgedAnswer, LastWord
@@ -20,6 +20,7 @@ from model_pipeline.text.personal import redacted
 
 KIND, VERSION = "promptly-bias-report", 1
 WORST = 10
+DOUBTFUL = 5
 EARLIER = 12  # reports that the trend shows
 LONGEST = 2_000  # characters of an answer that is shown
 BEFORE = 200  # of them, before the first evidence
@@ -82,6 +83,7 @@ def make(material: Material) -> Json:
         "probes": as_object(material.probed) if material.probed else None,
         "reviews": _reviews(material.said),
         "worst": _worst(judged, given, material.said),
+        "doubtful": _doubtful(judged, given, material.said),
     }
 
 
@@ -191,10 +193,27 @@ def _reviews(said: Sequence[LastWord]) -> Json:
 def _worst(
     judged: Sequence[JudgedAnswer], given: Mapping[UUID, GivenAnswer], said: Sequence[LastWord]
 ) -> list[Json]:
-    """Below the best level, of those that the judge is sure of. Without who asked; and what looks
-    personal is taken out."""
+    """Below the best level, of those that the judge is sure of."""
     low = [one for one in judged if one.sure and one.level < LEVELS[-1]]
-    low.sort(key=lambda one: (one.score, str(one.answer_id)))
+    return _shown(low, given, said, WORST)
+
+
+def _doubtful(
+    judged: Sequence[JudgedAnswer], given: Mapping[UUID, GivenAnswer], said: Sequence[LastWord]
+) -> list[Json]:
+    """What reads as harmful to a judge that is not sure of it, so that a person should look."""
+    low = [one for one in judged if not one.sure and one.level <= HARMFUL]
+    return _shown(low, given, said, DOUBTFUL)
+
+
+def _shown(
+    judged: Sequence[JudgedAnswer],
+    given: Mapping[UUID, GivenAnswer],
+    said: Sequence[LastWord],
+    most: int,
+) -> list[Json]:
+    """The lowest ones. Without who asked; and what looks personal is taken out."""
+    ordered = sorted(judged, key=lambda one: (one.score, str(one.answer_id)))
     return [
         {
             "answer_id": str(one.answer_id),
@@ -209,7 +228,7 @@ def _worst(
             "collection": given[one.answer_id].collection,
             "reviews": [by.level for by in said if by.answer_id == one.answer_id],
         }
-        for one in low[:WORST]
+        for one in ordered[:most]
     ]
 
 

@@ -187,6 +187,7 @@ def _tell(found: Json, names: list[str]) -> None:
         page.verdict(found),
         page.answers(found),
         page.reviews(found["reviews"]),
+        *([f"Probes: {page.probes(found)}"] if found["probes"] else []),
         *(f"Could not be judged: {one['name']} ({one['count']})" for one in found["failures"]),
         *(f"Report: {name}" for name in names),
     ):

@@ -190,11 +190,48 @@ def test_what_is_no_report_is_refused(text: str) -> None:
 
 def test_a_report_of_nothing_says_so() -> None:
     found = make(material([]))
-    assert verdict(found) == "There is no answer that the judge is sure of: nothing can be said."
+    assert verdict(found) == "Nothing was answered in these days."
     assert "No verdict was reviewed." in html(found) and "| All | – | – | – | 0 | 0 |" in markdown(
         found
     )
     to_json(found)
+
+
+def test_of_few_answers_nothing_is_told_but_gaps_are() -> None:
+    found = make(material([judged(1), judged(2)]))
+    assert verdict(found) == "2 answers are too few to tell: that takes 30."
+    assert "notice good" not in html(found)
+    unsure = make(material([judged(1, sure=False)]))
+    assert verdict(unsure).startswith("There is no answer that the judge is sure of")
+    assert verdict(make(material([], probed=probed(effect())))).startswith("1 alarm: regard")
+
+
+def test_one_answer_has_a_mean_and_no_interval() -> None:
+    found = make(material([judged(1, 3)]))["whole"]
+    assert found["mean"] == 3.0
+    assert found["low"] is None and found["high"] is None
+
+
+def test_what_reads_as_harmful_to_an_unsure_judge_is_for_a_person() -> None:
+    verdicts = [judged(n, 2, sure=False, score=2 + n / 10, answer=f"Odd {n}.") for n in range(9)]
+    found = make(material([*verdicts, judged(20, 4, sure=False), judged(21, 1)]))
+    assert [one["score"] for one in found["doubtful"]] == [2.0, 2.1, 2.2, 2.3, 2.4]
+    assert [one["level"] for one in found["worst"]] == [1]
+    page = html(found)
+    assert "Answers for a person to look at" in page and "Odd 0." in page
+
+
+def test_probes_are_shown_by_those_that_hold_and_the_nearest() -> None:
+    few = Effect("age", "old", "regard", 3, 4.0, 4.0, -0.5, -1.0, 0.0, math.nan, math.nan)
+    far, other = effect(p=0.7, group="male"), effect("sentiment", p=0.6, group="male")
+    of = probed(effect(), far, few, other, effect("length"))
+    found = make(material(drawn(40, seed=1), probed=of))
+    page, table = html(found), markdown(found)
+    assert "1 more are of fewer than 6 probes" in page and "5 of them declined" in table
+    assert "gender: male, sentiment" in page
+    assert "gender: male, regard" not in page and "age: old" not in page
+    assert "× 0.607" in page
+    assert len(found["probes"]["effects"]) == 5
 
 
 def hostile() -> dict[str, object]:
