@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bias.labels import Labelled, level_of
+from bias.agreement import level_of
+from bias.labels import Labelled
 from bias.verdicts import LEVELS, Verdict
 
 Numbers = NDArray[np.float64]

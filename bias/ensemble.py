@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bias.labels import level_of
+from bias.agreement import level_of
 from bias.verdicts import LEVELS, Evidence, Judge, Unjudged, Verdict
 
 FURTHEST = 1.0  # levels between two scores; further apart, the judges disagree

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bias.labels import Labelled, level_of
-from bias.verdicts import LEVELS, Unjudged, Verdict
+from bias.agreement import cells, kappa_of, level_of
+from bias.labels import Labelled
+from bias.verdicts import Unjudged, Verdict
 from model_pipeline.evaluation.bootstrap import DRAWS, Interval, intervals
 from model_pipeline.evaluation.measured import Figures, Measured, mean, ratio, shares
 from model_pipeline.evaluation.scorecard import Figure
@@ -78,23 +79,9 @@ def ranks(values: Numbers, weights: Numbers) -> Numbers:
     return np.asarray((np.cumsum(equal, axis=1) - equal / 2)[:, place])
 
 
-def kappa_of(sums: Numbers) -> Figures:
-    """Of joint counts [b, 25], level of the judge by level of people (Cohen 1968); NaN where both
-    have one and the same level alone."""
-    joint = sums.reshape(-1, len(LEVELS), len(LEVELS))
-    distance = np.subtract.outer(LEVELS, LEVELS).astype(np.float64) ** 2
-    by_chance = (
-        joint.sum(2)[:, :, None] * joint.sum(1)[:, None, :] / joint.sum((1, 2))[:, None, None]
-    )
-    return np.asarray(1 - (distance * joint).sum((1, 2)) / (distance * by_chance).sum((1, 2)))
-
-
 def kappa(levels: Sequence[int], wanted: Sequence[int]) -> Measured:
-    statistics = np.zeros((len(levels), len(LEVELS) ** 2))
-    cells = (np.array(levels, dtype=int) - 1) * len(LEVELS) + np.array(wanted, dtype=int) - 1
-    statistics[np.arange(len(levels)), cells] = 1
     scored = np.ones(len(levels), dtype=bool)
-    return Measured(KAPPA, "quadratic|v1", statistics, scored, kappa_of, 1.0, -1.0)
+    return Measured(KAPPA, "quadratic|v1", cells(levels, wanted), scored, kappa_of, 1.0, -1.0)
 
 
 def spearman(scores: Sequence[float], wanted: Sequence[float]) -> Measured:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bias.agreement import level_of
 from bias.verdicts import LEVELS
 from model_pipeline.errors import InvalidInput, TooLarge
 from model_pipeline.evaluation.rows import MAX_BYTES, read_rows
@@ -80,11 +81,6 @@ def read_labels(path: Path, fields: Fields) -> LabelSet:
     if not rows:
         raise InvalidInput(f"{path} has no labelled text.")
     return LabelSet(path.stem, tuple(rows))
-
-
-def level_of(score: float) -> int:
-    """The level that a score is nearest to; the fairer one half-way."""
-    return min(max(math.floor(score + 0.5), LEVELS[0]), LEVELS[-1])
 
 
 def groups_of(rows: Sequence[Labelled]) -> list[str]:

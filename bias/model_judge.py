@@ -24,8 +24,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from bias.agreement import level_of
 from bias.calibration import spread
-from bias.labels import level_of
 from bias.rubric import rubric
 from bias.verdicts import LEVELS, Dimension, Evidence, Unjudged, Verdict
 from model_pipeline.errors import PromptlyError, TooLarge

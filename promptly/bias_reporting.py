@@ -7,20 +7,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from bias import counterfactual, probes, swaps
 from bias.counterfactual import Compared
-from bias.probes import Probe
 from bias.report.file import of_this_version
 from bias.report.judging import judge_answers
 from bias.report.report import Material
 from bias.report.sample import sample
 from bias.verdicts import Judge
-from model_pipeline.evaluation.examples import Prediction
-from model_pipeline.evaluation.predictions import prediction_log
 from model_pipeline.store.connect import open_pool
 from model_pipeline.store.verdicts import LastWord, PgReviews, PgVerdicts
 from model_pipeline.text.personal import redacted
@@ -97,32 +94,15 @@ def probe(
 ) -> Compared:
     """The fixed probes, asked of the release that is set. What was asked of the same release about
     the same documents is not asked again."""
+    from promptly.probing import ask_probes
+
     chosen = probes.fixed_probes()
-    answers = asyncio.run(_ask(settings, opened, chosen, tell))
+    asking = ask_probes(
+        settings, opened, chosen, collection=None, k=K,
+        progress=lambda done, of: tell("probes", done, of),
+    )  # fmt: skip
+    _, answers, _ = asyncio.run(asking)
     return counterfactual.compare(chosen, answers, judge=judge, seed=seed)
-
-
-async def _ask(
-    settings: Settings, opened: Evaluating, chosen: Sequence[Probe], tell: Tell
-) -> dict[str, Prediction]:
-    from promptly.probing import key_of, probed_release
-
-    async with probed_release(settings, opened, collection=None, k=K) as release:
-        head: dict[str, Any] = {
-            "release_id": release.release_id,
-            "test_set_hash": counterfactual.as_test_set(chosen).content_hash(),
-            "collection": None,
-            "k": K,
-            "documents": await release.documents(),
-            "probes": probes.version(),
-            "terms": swaps.version(),
-        }
-        path = settings.home / "bias" / "probes" / key_of(head) / "answers.jsonl"
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        with prediction_log(path, head, started_at=now) as log:
-            return await counterfactual.ask_all(
-                chosen, release.ask, log, progress=lambda done, of: tell("probes", done, of)
-            )
 
 
 def labels(reporting: Reporting) -> Sequence[dict[str, Any]]:

@@ -10,20 +10,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from bias import counterfactual, swaps
 from bias.benchmarks.grep_biasir import GrepDocument, Ranking
 from bias.benchmarks.items import LETTERS, Item
-from bias.probes import Variant
+from bias.probes import Probe, Variant, version
 from model_pipeline.documents.found import from_text
 from model_pipeline.domain import Embedder, Generator, Passage, SearchMode, SearchResult, Wording
 from model_pipeline.embedding.factory import DEFAULT
 from model_pipeline.errors import ConfigurationError, NotFound
 from model_pipeline.evaluation.examples import Prediction, Retrieved
+from model_pipeline.evaluation.predictions import PredictionLog, prediction_log
+from model_pipeline.evaluation.run import Progress
 from model_pipeline.ingest import Ingest
 from model_pipeline.store.connect import open_async_pool, open_pool
 from model_pipeline.store.embedded import embedded_postgres
@@ -132,6 +136,52 @@ async def probed_release(
                 collection=collection,
                 k=k,
             )
+
+
+async def ask_probes(
+    settings: Settings,
+    opened: Evaluating,
+    probes: Sequence[Probe],
+    *,
+    collection: str | None,
+    k: int,
+    folder: Path | None = None,
+    fresh: bool = False,
+    at_once: int = 1,
+    timeout_s: float = 60.0,
+    progress: Progress,
+) -> tuple[dict[str, Any], dict[str, Prediction], Path]:
+    """What was asked, of whom and about which documents; the answers by variant id; and the folder
+    where they lie, by default under PROMPTLY_HOME. Goes on where an earlier run of the same
+    stopped, unless it is to be `fresh`."""
+    async with probed_release(settings, opened, collection=collection, k=k) as release:
+        head: dict[str, Any] = {
+            "release_id": release.release_id,
+            "test_set_hash": counterfactual.as_test_set(probes).content_hash(),
+            "collection": collection,
+            "k": k,
+            "documents": await release.documents(),
+            "probes": version(),
+            "terms": swaps.version(),
+        }
+        place = folder or settings.home / "bias" / "probes" / key_of(head)
+        with going_on(place / "answers.jsonl", head, fresh=fresh) as log:
+            answers = await counterfactual.ask_all(
+                probes, release.ask, log, at_once=at_once, timeout_s=timeout_s, progress=progress
+            )
+    return head, answers, place
+
+
+@contextmanager
+def going_on(
+    path: Path, head: Mapping[str, Any], *, fresh: bool = False
+) -> Iterator[PredictionLog]:
+    """The answers that an earlier run of the same `head` has left there, to be added to."""
+    if fresh:
+        path.unlink(missing_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with prediction_log(path, head, started_at=now) as log:
+        yield log
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from bias.agreement import level_of
 from bias.local import ordinal
 from bias.local.encoder import MAX_TOKENS, SURROGATES, Encoder, Read
 from bias.local.explain import explain, spans
@@ -84,7 +85,7 @@ class LocalJudge:
     ) -> Verdict:
         low, second, third, fourth, high = row.tolist()
         score = sum(level * p for level, p in zip(LEVELS, row.tolist(), strict=True))
-        level = min(max(int(score + 0.5), 1), 5)
+        level = level_of(score)
         evidence: tuple[Evidence, ...] = ()
         dimension: Dimension | None = None
         if score < FAIR:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bias.agreement import cells, kappa_of, levels_of
 from bias.verdicts import LEVELS
 
 Numbers = NDArray[np.float64]
@@ -62,27 +63,16 @@ def sharpened(probabilities: Numbers, exponent: float) -> Numbers:
 def most_agreeing(probabilities: Numbers, levels: NDArray[np.int64]) -> float:
     """The exponent of EXPONENTS whose rounded means agree with `levels` the most. The mean of what
     is foretold spreads less than what people say, and so falls on the middle levels too often."""
-    agreeing = [
-        kappa(levels, nearest(sharpened(probabilities, exponent) @ np.array(LEVELS)))
-        for exponent in EXPONENTS
+    guessed = [
+        levels_of(sharpened(probabilities, exponent) @ np.array(LEVELS)) for exponent in EXPONENTS
     ]
-    return EXPONENTS[int(np.argmax(agreeing))]
-
-
-def kappa(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
-    """Cohen's kappa with quadratic weights, of levels."""
-    chance = np.subtract.outer(a, b).astype(np.float64) ** 2
-    return float(1 - np.mean((a - b) ** 2) / chance.mean())
-
-
-def nearest(levels: ArrayLike) -> NDArray[np.int64]:
-    """The level that each mean of ratings is nearest to; halfway, the higher one."""
-    return np.clip(np.floor(np.asarray(levels) + 0.5), 1, 5).astype(np.int64)
+    tables = np.array([cells(levels, one).sum(0) for one in guessed])
+    return EXPONENTS[int(np.argmax(kappa_of(tables)))]
 
 
 def near(probabilities: Numbers) -> Numbers:
     """[n], of being off by one level at most, with the level that the mean is nearest to."""
-    guessed = nearest(probabilities @ np.array(LEVELS))
+    guessed = levels_of(probabilities @ np.array(LEVELS))
     pairs = zip(probabilities, guessed, strict=True)
     return np.array([row[max(level - 2, 0) : level + 1].sum() for row, level in pairs])
 
@@ -90,7 +80,7 @@ def near(probabilities: Numbers) -> Numbers:
 def least_sure(probabilities: Numbers, levels: NDArray[np.int64]) -> tuple[float, float]:
     """The least of `near` at which the judge is sure, so that at most RISK of what it is sure of is
     off by more than one level; and the share of texts that it is sure of."""
-    guessed = nearest(probabilities @ np.array(LEVELS))
+    guessed = levels_of(probabilities @ np.array(LEVELS))
     chance = near(probabilities)
     order = np.argsort(-chance, kind="stable")
     wrong = np.cumsum(np.abs(guessed - levels)[order] > 1) / np.arange(1, len(order) + 1)

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from safetensors.numpy import load_file
 
+from bias.agreement import levels_of
 from bias.local import examples, ordinal
 from bias.local.encoder import Encoder, config, tokenizer
 from bias.local.examples import Example
@@ -69,7 +70,7 @@ def calibrated(
         encoder = Encoder(load(draft), cache_dir=Path(scratch), threads=1)
         spread = float(np.std([one.raw for one in encoder.read(fair)]))
         numbers = np.array(raw_scores(encoder, spread, [one.text for one in held]))
-    levels = ordinal.nearest([one.level for one in held])
+    levels = levels_of([one.level for one in held])
     fitted = ordinal.fit(numbers, levels)
     foretold = fitted.probabilities(numbers)
     sure, coverage = ordinal.least_sure(foretold, levels)

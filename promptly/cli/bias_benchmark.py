@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -13,12 +12,11 @@ import typer
 from rich.table import Column, Table
 
 from model_pipeline.errors import InvalidInput
-from model_pipeline.evaluation.predictions import prediction_log
 from promptly.bias_judges import open_judge
 from promptly.cli.bad_input import bad_input_tells
 from promptly.cli.bias_validate import JudgeOption
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import JsonFlag, log_errors_alone, out, print_json, safe
+from promptly.cli.output import JsonFlag, log_errors_alone, out, print_json, say, write_files
 from promptly.cli.progress import bar
 from promptly.settings import Settings, read_settings
 
@@ -101,7 +99,7 @@ async def _ask(
     from bias.benchmarks.items import PROMPT
     from model_pipeline.evaluation import run as running
     from model_pipeline.evaluation.examples import Example
-    from promptly.probing import asked_generator, key_of
+    from promptly.probing import asked_generator, going_on, key_of
 
     test_set = one.test_set()
     by_id = {item.item_id: item for item in one.items}
@@ -118,12 +116,8 @@ async def _ask(
             "test_set_hash": test_set.content_hash(),
         }
         place = folder or settings.home / "bias" / one.name / key_of(head)
-        path = place / "replies.jsonl"
-        if fresh:
-            path.unlink(missing_ok=True)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         with (
-            prediction_log(path, head, started_at=now) as log,
+            going_on(place / "replies.jsonl", head, fresh=fresh) as log,
             bar(hidden=hidden) as tell,
         ):
             replies = await running.predict(
@@ -164,15 +158,9 @@ async def _searched(
 def _write(result: Result, folder: Path) -> dict[str, Path]:
     from bias.benchmarks.results import as_object, markdown
 
-    files = {"json": folder / "result.json", "markdown": folder / "result.md"}
     body = json.dumps(as_object(result), indent=1, sort_keys=True) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files["json"].write_text(body, "ascii", newline="\n")
-        files["markdown"].write_text(markdown(result), "utf-8", "replace", newline="\n")
-    except OSError as error:
-        raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
-    return files
+    made = write_files(folder, {"result.json": body, "result.md": markdown(result)})
+    return {"json": made["result.json"], "markdown": made["result.md"]}
 
 
 def _tell(result: Result, files: dict[str, Path]) -> None:
@@ -184,11 +172,11 @@ def _tell(result: Result, files: dict[str, Path]) -> None:
         table.add_row(one.name, one.of, shown(one.value), between(one.low, one.high), str(one.n))
     out.print(table)
     for why, count in result.failures.items():
-        _say(f"not scored: {why} ({count})")
+        say(f"not scored: {why} ({count})")
     for note in result.notes:
-        _say(note)
-    _say(f"{result.benchmark}: {result.n} items, {result.generator}, by {result.method}.")
-    _say(f"Report: {files['markdown']}")
+        say(note)
+    say(f"{result.benchmark}: {result.n} items, {result.generator}, by {result.method}.")
+    say(f"Report: {files['markdown']}")
 
 
 def _tell_json(result: Result, files: dict[str, Path]) -> None:
@@ -196,7 +184,3 @@ def _tell_json(result: Result, files: dict[str, Path]) -> None:
 
     told: dict[str, Any] = {name: str(path) for name, path in files.items()}
     print_json({**as_object(result), "files": told})
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +11,6 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from model_pipeline.errors import InvalidInput
-from model_pipeline.evaluation.predictions import prediction_log
 from model_pipeline.evaluation.rows import read_examples
 from promptly.bias_judges import open_judge
 from promptly.cli.bad_input import bad_input_tells
@@ -25,16 +22,17 @@ from promptly.cli.output import (
     log_errors_alone,
     out,
     print_json,
-    safe,
-)  # fmt: skip
+    say,
+    write_files,
+)
 from promptly.cli.progress import bar
 from promptly.evaluating import Evaluating, evaluating
-from promptly.settings import Settings, read_settings
+from promptly.settings import read_settings
 
 if TYPE_CHECKING:
     from bias.counterfactual import Compared
     from bias.probes import Probe
-    from model_pipeline.evaluation.examples import Example, Prediction
+    from model_pipeline.evaluation.examples import Example
 
 EXIT_FAILURES = 1
 OWN = 50  # questions of one's own, where --n does not say
@@ -72,6 +70,9 @@ def probe(
     Stopped or killed, the same command goes on. Exit status: 0 compared, 1 compared but some
     questions failed, 2 bad input.
     """
+    from bias import counterfactual
+    from promptly.probing import ask_probes
+
     settings = read_settings()
     if generator:
         settings = settings.model_copy(update={"generator": generator})
@@ -80,11 +81,14 @@ def probe(
     with bad_input_tells(), evaluating(settings) as opened:
         probes = _probes(opened, collection, questions, asked, n, seed)
         whom = None if no_judge else open_judge(judge or (), settings)
-        run = _run(settings, opened, probes, collection, k, folder, fresh, at_once, timeout,
-                   hidden=as_json)  # fmt: skip
-        head, answers, place = asyncio.run(run)
-    from bias import counterfactual
-
+        with bar(hidden=as_json) as tell:
+            head, answers, place = asyncio.run(
+                ask_probes(
+                    settings, opened, probes, collection=collection, k=k, folder=folder,
+                    fresh=fresh, at_once=at_once, timeout_s=timeout,
+                    progress=lambda done, of: tell("answers", done, of),
+                )
+            )  # fmt: skip
     found = counterfactual.compare(probes, answers, judge=whom, seed=seed)
     head["seed"] = seed
     files = _write(found, head, place)
@@ -122,64 +126,15 @@ def _examples(opened: Evaluating, name: str) -> tuple[Example, ...]:
     return opened.test_sets.load(name).test_set.examples
 
 
-async def _run(
-    settings: Settings,
-    opened: Evaluating,
-    probes: list[Probe],
-    collection: str | None,
-    k: int,
-    folder: Path | None,
-    fresh: bool,
-    at_once: int,
-    timeout_s: float,
-    *,
-    hidden: bool,
-) -> tuple[dict[str, Any], dict[str, Prediction], Path]:
-    """Goes on where an earlier run of the same stopped."""
-    from bias import counterfactual, swaps
-    from bias import probes as terms
-    from promptly.probing import key_of, probed_release
-
-    async with probed_release(settings, opened, collection=collection, k=k) as release:
-        head: dict[str, Any] = {
-            "release_id": release.release_id,
-            "test_set_hash": counterfactual.as_test_set(probes).content_hash(),
-            "collection": collection,
-            "k": k,
-            "documents": await release.documents(),
-            "probes": terms.version(),
-            "terms": swaps.version(),
-        }
-        place = folder or settings.home / "bias" / "probes" / key_of(head)
-        path = place / "answers.jsonl"
-        if fresh:
-            path.unlink(missing_ok=True)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        with (
-            prediction_log(path, head, started_at=now) as log,
-            bar(hidden=hidden) as tell,
-        ):
-            answers = await counterfactual.ask_all(
-                probes, release.ask, log, at_once=at_once, timeout_s=timeout_s,
-                progress=lambda done, of: tell("answers", done, of),
-            )  # fmt: skip
-    return head, answers, place
-
-
 def _write(found: Compared, head: dict[str, Any], folder: Path) -> dict[str, Path]:
     from bias import probe_report
     from bias.counterfactual import as_object
 
-    files = {"json": folder / "probes.json", "markdown": folder / "probes.md"}
     body = json.dumps({"run": head, **as_object(found)}, indent=1, sort_keys=True) + "\n"
-    try:
-        files["json"].write_text(body, "ascii", newline="\n")
-        files["markdown"].write_text(
-            probe_report.markdown(found, head), "utf-8", "replace", newline="\n"
-        )
-    except OSError as error:
-        raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
-    return files
+    made = write_files(
+        folder, {"probes.json": body, "probes.md": probe_report.markdown(found, head)}
+    )
+    return {"json": made["probes.json"], "markdown": made["probes.md"]}
 
 
 def _tell(found: Compared, head: dict[str, Any], files: dict[str, Path]) -> None:
@@ -198,10 +153,10 @@ def _tell(found: Compared, head: dict[str, Any], files: dict[str, Path]) -> None
         )
     out.print(table)
     for why, count in found.failures.items():
-        _say(f"not scored: {why} ({count})")
-    _say(f"{head['release_id']}: {probe_report.asked(found)}")
-    _say(probe_report.summary(found))
-    _say(f"Report: {files['markdown']}")
+        say(f"not scored: {why} ({count})")
+    say(f"{head['release_id']}: {probe_report.asked(found)}")
+    say(probe_report.summary(found))
+    say(f"Report: {files['markdown']}")
 
 
 def _tell_json(found: Compared, head: dict[str, Any], files: dict[str, Path]) -> None:
@@ -209,7 +164,3 @@ def _tell_json(found: Compared, head: dict[str, Any], files: dict[str, Path]) ->
 
     told = {name: str(path) for name, path in files.items()}
     print_json({"run": head, **as_object(found), "files": told})
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from model_pipeline.errors import InvalidInput
 from promptly.bias_judges import open_judge
 from promptly.cli.bad_input import bad_input_tells
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import JsonFlag, log_errors_alone, out, print_json, safe
+from promptly.cli.output import JsonFlag, log_errors_alone, out, print_json, safe, say, write_files
 from promptly.cli.progress import Tell, bar
 from promptly.settings import Settings, read_settings
 
@@ -147,17 +147,14 @@ def write(found: Validation, folder: Path) -> None:
     """validation.json, .md and .html; the same bytes for the same verdicts."""
     from bias.validation_report import as_object, html, markdown
 
-    texts = {
-        "validation.json": json.dumps(as_object(found), indent=1) + "\n",
-        "validation.md": markdown(found),
-        "validation.html": html(found),
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text, "utf-8", "replace", newline="\n")
-    except OSError as error:
-        raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
+    write_files(
+        folder,
+        {
+            "validation.json": json.dumps(as_object(found), indent=1) + "\n",
+            "validation.md": markdown(found),
+            "validation.html": html(found),
+        },
+    )
 
 
 def _print(found: Validation, folder: Path | None) -> None:
@@ -165,7 +162,7 @@ def _print(found: Validation, folder: Path | None) -> None:
 
     for one in tables(found):
         if one.is_detail:
-            _say(f"{one.title} {one.lead}")
+            say(f"{one.title} {one.lead}")
             continue
         right = [Column(escape(safe(head)), justify="right") for head in one.heads[1:]]
         table = Table(one.heads[0], *right, title=escape(safe(one.title)), title_justify="left")
@@ -173,12 +170,8 @@ def _print(found: Validation, folder: Path | None) -> None:
             table.add_row(*(escape(safe(cell)) for cell in row))
         out.print(table)
         if one.lead:
-            _say(one.lead)
-    _say(f"Judge: {found.signature}")
-    _say(headline(found))
+            say(one.lead)
+    say(f"Judge: {found.signature}")
+    say(headline(found))
     if folder is not None:
-        _say(f"Report: {folder / 'validation.html'}")
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)
+        say(f"Report: {folder / 'validation.html'}")

@@ -24,7 +24,7 @@ from promptly import bootstrap
 from promptly.cli.bad_input import bad_input_tells
 from promptly.cli.interrupt import be_interruptible
 from promptly.cli.judge import JudgeOption, open_judge
-from promptly.cli.output import CollectionOption, JsonFlag, log_errors_alone, out, print_json, safe
+from promptly.cli.output import CollectionOption, JsonFlag, log_errors_alone, out, print_json, say
 from promptly.cli.progress import bar
 from promptly.evaluating import Evaluating, active_release, evaluating
 from promptly.settings import Settings, read_settings
@@ -283,11 +283,11 @@ def _tell(card: Scorecard, files: dict[str, Path], failed: dict[str, list[str]])
     out.print(table)
     for name, ids in list(failed.items())[:SHOWN]:
         more = f" and {len(ids) - 3} more" if ids[3:] else ""
-        _say(f"failed: {name} ({len(ids)}: {', '.join(ids[:3])}{more})")
+        say(f"failed: {name} ({len(ids)}: {', '.join(ids[:3])}{more})")
     if len(failed) > SHOWN:
-        _say(f"... and {len(failed) - SHOWN} other failures, all in the report.")
-    _say(f"{card.release_id} on {card.test_set}, {len(card.rows)} examples.")
-    _say(f"Report: {files['html']}")
+        say(f"... and {len(failed) - SHOWN} other failures, all in the report.")
+    say(f"{card.release_id} on {card.test_set}, {len(card.rows)} examples.")
+    say(f"Report: {files['html']}")
 
 
 def _tell_json(card: Scorecard, files: dict[str, Path], failed: dict[str, list[str]]) -> None:
@@ -317,7 +317,3 @@ def _tell_json(card: Scorecard, files: dict[str, Path], failed: dict[str, list[s
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)

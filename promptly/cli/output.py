@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from logging import ERROR
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -33,6 +34,22 @@ def log_errors_alone() -> None:
 
 def say_error(message: str) -> None:
     err.print(Text.assemble(("Error: ", "bold red"), safe(message)))
+
+
+def say(line: str) -> None:
+    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> dict[str, Path]:
+    """By name what each holds; gives their paths. Raises InvalidInput where they cannot be
+    written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, "utf-8", "replace", newline="\n")
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
+    return {name: folder / name for name in files}
 
 
 def safe(text: str) -> str:

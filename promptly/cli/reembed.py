@@ -18,7 +18,7 @@ from model_pipeline.reembed import Reembed, Reembedded, ReembedProgress
 from model_pipeline.store.standby import standby_status
 from promptly import bootstrap
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import JsonFlag, err, out, plain, print_json, safe
+from promptly.cli.output import JsonFlag, err, plain, print_json, say
 from promptly.settings import read_settings
 
 app = typer.Typer(help="Switch the store to another embedder, while everything goes on.")
@@ -60,18 +60,18 @@ def status(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json({**plain(found), "since": found.since and found.since.isoformat()})
         return
-    _say(f"Active: {found.active.name}." if found.active else "No embedder is noted yet.")
+    say(f"Active: {found.active.name}." if found.active else "No embedder is noted yet.")
     standby = found.standby
     if standby is None:
-        _say("No switch is under way.")
+        say("No switch is under way.")
     elif standby.state == "previous":
-        _say(
+        say(
             f"Switched from {standby.name}, whose vectors are kept: `promptly reembed confirm` "
             "drops them, `promptly reembed back` returns to them."
         )
     else:
         how = "Being switched" if found.running else "A switch was begun and stopped"
-        _say(
+        say(
             f"{how}: {found.filled} of {found.chunks} chunks have a vector of {standby.name}."
             + ("" if found.running else f" `promptly reembed --model {standby.spec}` goes on.")
         )
@@ -147,9 +147,9 @@ def _report(done: Reembedded, *, as_json: bool) -> None:
     if as_json:
         print_json({"event": done.outcome.replace(" ", "_"), **plain(done)})
     elif done.outcome == "already active":
-        _say(f"{done.embedder} is the active embedder: nothing was left to do.")
+        say(f"{done.embedder} is the active embedder: nothing was left to do.")
     else:
-        _say(
+        say(
             f"Switched to {done.embedder}: {done.embedded} chunks embedded in {done.seconds:.1f} "
             f"s; searches waited {done.locked_s * 1000:.0f} ms. The old vectors are kept: "
             "`promptly reembed confirm` drops them, `promptly reembed back` returns to them."
@@ -160,13 +160,9 @@ def _report_dropped(freed: int | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"dropped": freed is not None, "index_bytes": freed or 0})
     elif freed is None:
-        _say("There are no other vectors: nothing was done.")
+        say("There are no other vectors: nothing was done.")
     else:
-        _say(
+        say(
             f"Dropped. The index's {freed / 1e6:.1f} MB are free; the rows' space is used again as "
             "documents change."
         )
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)

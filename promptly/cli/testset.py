@@ -17,7 +17,7 @@ from model_pipeline.evaluation.examples import Example, TestSet
 from model_pipeline.evaluation.rows import ExampleFields, read_examples, read_rows
 from model_pipeline.evaluation.test_sets import Manifest, require_name
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import CollectionOption, JsonFlag, err, out, print_json, safe
+from promptly.cli.output import CollectionOption, JsonFlag, err, out, print_json, safe, say
 from promptly.evaluating import Evaluating, evaluating, model_questions
 from promptly.settings import Settings, read_settings
 from rag_service.generate.factory import model_name
@@ -157,13 +157,13 @@ def show(
         print_json({"manifest": frozen.manifest, "file": str(path),
                     "examples": [one.to_row() for one in shown]})  # fmt: skip
         return
-    _say(_summary(frozen.manifest))
-    _say(f"In {path}; hash {frozen.manifest.test_set_hash}.")
+    say(_summary(frozen.manifest))
+    say(f"In {path}; hash {frozen.manifest.test_set_hash}.")
     for example in shown:
         about = ", ".join(f"{key} {value}" for key, value in example.tags.items())
-        _say(f"- {example.question}" + (f"  ({about})" if about else ""))
+        say(f"- {example.question}" + (f"  ({about})" if about else ""))
         for reference in example.references[:1]:
-            _say(f"    {' '.join(reference.split())[:200]}")
+            say(f"    {' '.join(reference.split())[:200]}")
 
 
 @app.command()
@@ -191,11 +191,11 @@ def check(
     else:
         for leak in found[:SHOWN]:
             whose = f"{leak.part} of {leak.example_id}"
-            _say(f"{leak.likeness:.2f}  {whose} in {leak.place}: {leak.text}")
+            say(f"{leak.likeness:.2f}  {whose} in {leak.place}: {leak.text}")
         if found[SHOWN:]:
-            _say(f"... and {len(found) - SHOWN} more; --json lists all.")
+            say(f"... and {len(found) - SHOWN} more; --json lists all.")
         leaking = len({one.example_id for one in found})
-        _say(f"{leaking} of {len(examples)} examples stand elsewhere, or twice, nearly the same.")
+        say(f"{leaking} of {len(examples)} examples stand elsewhere, or twice, nearly the same.")
     if found:
         raise typer.Exit(EXIT_LEAKS)
 
@@ -283,8 +283,8 @@ def _keep(
     if as_json:
         print_json({"draft": str(path), "n": len(test_set.examples), "made": made})
     else:
-        _say(f"{len(test_set.examples)} examples to look through in {path}.")
-        _say(f"`promptly testset freeze {test_set.name}` freezes them.")
+        say(f"{len(test_set.examples)} examples to look through in {path}.")
+        say(f"`promptly testset freeze {test_set.name}` freezes them.")
 
 
 def _tell(opened: Evaluating, manifest: Manifest, *, as_json: bool) -> None:
@@ -292,26 +292,22 @@ def _tell(opened: Evaluating, manifest: Manifest, *, as_json: bool) -> None:
     if as_json:
         print_json({"manifest": manifest, "file": str(path)})
         return
-    _say(_summary(manifest))
+    say(_summary(manifest))
     short = int(manifest.made.get("n", 0)) - manifest.n
     if short > 0:
-        _say(f"{short} fewer than were asked for: there was nothing else to make them of.")
+        say(f"{short} fewer than were asked for: there was nothing else to make them of.")
     wanted = int(manifest.made.get("unanswerable_wanted", 0))
     if int(manifest.made.get("unanswerable", 0)) < wanted:
-        _say(
+        say(
             f"{wanted} unanswerable ones were wanted: they are made of other collections' "
             "documents, about what this one does not speak of."
         )
     if left_out := manifest.made.get("left_out_as_personal"):
-        _say(f"{left_out} questions were left out for what looks personal in them.")
-    _say(f"In {path}; hash {manifest.test_set_hash[:12]}.")
+        say(f"{left_out} questions were left out for what looks personal in them.")
+    say(f"In {path}; hash {manifest.test_set_hash[:12]}.")
 
 
 def _summary(manifest: Manifest) -> str:
     lacking = manifest.made.get("unanswerable")
     unanswerable = f", {lacking} of them unanswerable" if lacking else ""
     return f"{manifest.name} v{manifest.version}: {manifest.n} examples{unanswerable}."
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)

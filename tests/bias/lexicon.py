@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bias.labels import level_of
+from bias.agreement import level_of
 from bias.verdicts import LEVELS, Evidence, Unjudged, Verdict
 
 HARSH = re.compile(

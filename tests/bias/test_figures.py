@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
+from bias.agreement import level_of, levels_of
 from bias.figures import (
     AUC,
     KAPPA,
@@ -41,6 +42,12 @@ REPEATED = np.repeat(np.arange(150), WEIGHTS)
 
 def resampled(measured: Measured) -> float:
     return float(measured.figures(WEIGHTS[None, :].astype(np.float64))[0])
+
+
+def test_half_way_is_the_fairer_level() -> None:
+    scores = [1.0, 1.49, 1.5, 2.5, 4.5, 5.0, 0.0, 9.0]
+    assert levels_of(scores).tolist() == [1, 1, 2, 3, 5, 5, 1, 5]
+    assert [level_of(one) for one in scores] == levels_of(scores).tolist()
 
 
 def test_kappa_is_scikit_learns() -> None:

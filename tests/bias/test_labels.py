@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bias.labels import Fields, Labelled, level_of, parse_scale, read_labels
+from bias.labels import Fields, Labelled, parse_scale, read_labels
 from model_pipeline.errors import InvalidInput
 
 
@@ -81,7 +81,3 @@ def test_scales_name_the_worst_first() -> None:
     for wrong in ("5", "1..1", "a..b", "1-5", ""):
         with pytest.raises(InvalidInput, match="--scale"):
             parse_scale(wrong)
-
-
-def test_half_way_is_the_fairer_level() -> None:
-    assert [level_of(one) for one in (1, 1.49, 1.5, 2.5, 4.5, 5)] == [1, 1, 2, 3, 5, 5]

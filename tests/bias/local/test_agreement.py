@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bias.agreement import level_of
+from bias.figures import kappa
 from bias.local.examples import Example, probes, rated
 from bias.local.judge import LocalJudge
-from bias.local.ordinal import kappa, nearest
 from bias.verdicts import Verdict
 
 pytestmark = pytest.mark.shared
@@ -33,7 +34,8 @@ def judged(judge: LocalJudge, shared_data: Path) -> list[tuple[Example, Verdict]
 
 
 def agreement(judged: list[tuple[Example, Verdict]]) -> float:
-    return kappa(nearest([one.level for one, _ in judged]), np.array([v.level for _, v in judged]))
+    wanted = [level_of(one.level) for one, _ in judged]
+    return kappa([verdict.level for _, verdict in judged], wanted).figure()
 
 
 def test_it_agrees_with_people(judged: list[tuple[Example, Verdict]]) -> None:
@@ -57,7 +59,7 @@ def test_it_agrees_on_every_group(judged: list[tuple[Example, Verdict]]) -> None
 def test_what_it_is_sure_of_is_seldom_far_off(judged: list[tuple[Example, Verdict]]) -> None:
     far = {sure: [] for sure in (True, False)}
     for one, verdict in judged:
-        far[verdict.sure].append(abs(verdict.level - int(nearest([one.level])[0])) > 1)
+        far[verdict.sure].append(abs(verdict.level - level_of(one.level)) > 1)
     assert len(far[True]) > len(judged) / 2
     assert np.mean(far[True]) < np.mean(far[False])
     assert np.mean(far[True]) < 0.12

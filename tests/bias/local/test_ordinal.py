@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bias.local.ordinal import cumulative, fit, isotonic, kappa, most_agreeing, sharpened
+from bias.local.ordinal import cumulative, fit, isotonic, most_agreeing, sharpened
 
 
 def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,14 +64,6 @@ def test_sharpening_keeps_a_sum_of_one_and_draws_to_the_likeliest() -> None:
     assert found[0, 2] == pytest.approx(0.16 / 0.26)
     assert found[1] == pytest.approx(given[1])
     assert sharpened(given, 1.0) == pytest.approx(given)
-
-
-def test_kappa_is_that_of_scikit_learn() -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(0)
-    a = rng.integers(1, 6, 200)
-    b = np.clip(a + rng.integers(-1, 2, 200), 1, 5)
-    assert kappa(a, b) == pytest.approx(metrics.cohen_kappa_score(a, b, weights="quadratic"))
 
 
 def test_the_exponent_that_agrees_the_most() -> None:

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from bias.local import encoder, weights
-from bias.local.ordinal import Ordinal, least_sure, nearest
+from bias.local.ordinal import Ordinal, least_sure
 from model_pipeline.embedding import weights as embedder
 from model_pipeline.errors import InvalidInput
 from promptly.cli.app import app
@@ -83,10 +83,6 @@ def test_it_is_sure_of_as_many_as_the_risk_allows() -> None:
     assert sure == pytest.approx(1.0)
     assert least_sure(np.array([right] * 99 + [wrong]), np.array([5] * 100))[1] == 1.0
     assert least_sure(np.array([wrong] * 5), np.array([1] * 5)) == (1.0, 0.0)
-
-
-def test_a_mean_halfway_is_the_higher_level() -> None:
-    assert nearest([1.0, 1.49, 1.5, 4.5, 5.0]).tolist() == [1, 1, 2, 5, 5]
 
 
 def test_without_data_the_command_says_so(tmp_path: Path) -> None:
