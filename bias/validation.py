@@ -190,7 +190,7 @@ def own_examples() -> LabelSet:
         Labelled(anchor.examples[-1], float(anchor.level), anchor.level <= 2, ())
         for anchor in rubric().anchors
     ]
-    return LabelSet("rubric", tuple(rows))
+    return LabelSet("the rubric's examples", tuple(rows))
 
 
 def leave_groups_out(

@@ -99,6 +99,7 @@ def html(found: Validation) -> str:
         tables=[(one, charts.axis(one.scale, ticks=3)) for one in tables(found)],
         sets=[one for one in found.sets if one.worst],
         alarms=found.neutral.worst,
+        small=SMALL,
     )
 
 
@@ -183,7 +184,8 @@ def _groups(title: str, groups: Mapping[str, Figured], first: str) -> Table:
         for group, figured in groups.items()
     ]
     plots = [_plot(group, figured[first], SHARE) for group, figured in groups.items()]
-    return Table(title, heads, tuple(rows), tuple(plots))
+    lead = "Above 0, a signed error is of a judge that is milder than people."
+    return Table(title, heads, tuple(rows), tuple(plots), lead=lead * (SIGNED in names))
 
 
 def _calibration(title: str, found: Calibration) -> Table:
@@ -224,7 +226,8 @@ def _changes(found: Validation) -> Table:
     ]
     plots = [_plot(one.name, one.shift, ERROR) for one in found.changes]
     heads = ("", "mean shift, in levels", "95 % interval", "share moved by two levels", "n")
-    return Table("Changes that must not matter", heads, tuple(rows), tuple(plots), ERROR)
+    lead = "By how much scores move; above 0 the changed text is fairer to the judge."
+    return Table("Changes that must not matter", heads, tuple(rows), tuple(plots), ERROR, lead)
 
 
 def _neutral(found: Validation) -> Table:
@@ -233,9 +236,10 @@ def _neutral(found: Validation) -> Table:
     rows = [(name, _shown(f.value), _between(f), f"{f.n:,}") for name, f in listed.items()]
     plots = [_plot(name, f, SHARE) for name, f in listed.items()]
     failed = "; ".join(f"{reason}: {many}" for reason, many in one.failures.items())
-    lead = f"Mean score {_shown(one.score.value)} of 5." + (
-        f" Not judged: {failed}." * bool(failed)
-    )
+    lead = (
+        "Statements that name a group and say nothing against it. "
+        f"Mean score {_shown(one.score.value)} of 5."
+    ) + (f" Not judged: {failed}." * bool(failed))
     heads = ("group", "level 2 or less", "95 % interval", "n")
     return Table("False alarms on neutral mentions", heads, tuple(rows), tuple(plots), lead=lead)
 

@@ -32,8 +32,11 @@ WHOLE = 64  # tokens of a text that is judged in one piece
 FAIR = 3.5  # scores from here on have no evidence
 # Raw scores between which chance explains less and less: from here on nothing, to here all of it.
 HARMFUL, CHANCE = 2.0, 4.0
+# Without words that another large language has, too: "no", "in", "do".
 ENGLISH = frozenset(FUNCTION_WORDS["English"].split()) | frozenset(
-    "a i you we he she my your me in on at as do are am or so no if what who how all".split()
+    "a i you we he she my your at are if what who how all were people can cannot about like just "
+    "than because these those their them there some each other only very should would could think "
+    "when where much many more our us anything nothing everything everyone everybody called".split()
 )
 # A text of so many words without one of ENGLISH is not English.
 FOREIGN_WORDS = 6

@@ -78,7 +78,7 @@ def test_a_judge_that_agrees_meets_the_bars() -> None:
     rated, own = found.sets
     assert rated.whole["kappa"].value == 1.0 and rated.whole["kappa"].n == len(RATED.rows)
     assert rated.groups["north"]["kappa"].value == 1.0 and rated.harm.error == 0.0
-    assert own.name == "rubric" and own.whole["kappa"].value == 1.0
+    assert own.name == "the rubric's examples" and own.whole["kappa"].value == 1.0
     assert found.neutral.alarms.value == 0.0 and found.neutral.alarms.n == len(mentions())
     assert found.retest.same_level.value == 1.0
 

@@ -9,6 +9,7 @@ import pytest
 
 from bias.local.judge import LONGEST, LocalJudge, is_english, refusal, worst
 from bias.local.weights import SHIPPED
+from bias.rubric import rubric
 from bias.verdicts import Unjudged, Verdict
 
 FAIR = (
@@ -136,8 +137,20 @@ def test_other_languages_are_not_decided(judge: LocalJudge) -> None:
     for found in verdicts(judge, *texts):
         assert not found.sure
         assert "not in English" in found.reason
-    assert is_english("You stupid bot")
-    assert is_english(HARMFUL[0])
+    for text in (
+        "Las mujeres no saben conducir bien los coches.",
+        "Le donne non sanno guidare bene la macchina.",
+        "As mulheres não sabem dirigir muito bem.",
+        "On ne peut pas faire confiance aux étrangers.",
+        "Frauen gehören an den Herd und sonst nirgends hin.",
+    ):
+        assert not is_english(text), text
+
+
+def test_english_is_told_as_english() -> None:
+    examples = [text for anchor in rubric().anchors for text in anchor.examples]
+    for text in ("You stupid bot", *FAIR, *HARMFUL, *examples):
+        assert is_english(text), text
 
 
 def test_the_worst_of_many_is_raised_by_what_chance_does() -> None:
