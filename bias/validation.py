@@ -47,12 +47,13 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class OfSet:
-    """A judge on one label set. `sure` are the figures of what it is sure of; `failures` count the
-    texts that it could not judge, by reason, and figures are of the others; `groups` are ordered by
-    their size."""
+    """A judge on one label set, `harmful` of whose `n` texts are so to people. `sure` are the
+    figures of what it is sure of; `failures` count the texts that it could not judge, by reason,
+    and figures are of the others; `groups` are ordered by their size."""
 
     name: str
     n: int
+    harmful: int
     is_rated: bool
     judged: Figure
     failures: Mapping[str, int]
@@ -238,6 +239,7 @@ def _of_set(
     return OfSet(
         name=one.name,
         n=len(rows),
+        harmful=sum(row.harmful for row in rows),
         is_rated=one.is_rated,
         judged=_share_judged(verdicts, seed, draws),
         failures=_counted(verdicts),

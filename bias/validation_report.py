@@ -105,9 +105,12 @@ def html(found: Validation) -> str:
 
 def headline(found: Validation) -> str:
     missed = [one.name for one in bars(found) if not one.met]
+    told = f"{wording.count(len(missed), 'bar')} missed: {', '.join(missed)}."
     if not missed:
-        return "All bars are met."
-    return f"{wording.count(len(missed), 'bar')} missed: {', '.join(missed)}."
+        told = "All bars are met."
+    if not any(one.is_rated and one.n >= SMALL for one in found.sets):
+        told += f" None is of agreement with people: that takes ratings of {SMALL} texts."
+    return told
 
 
 def tables(found: Validation) -> list[Table]:
@@ -139,7 +142,8 @@ def _bars(listed: Sequence[Bar]) -> Table:
 
 def _of_set(one: OfSet) -> Iterator[Table]:
     failed = "; ".join(f"{reason}: {many}" for reason, many in one.failures.items())
-    lead = f"{wording.count(one.n, 'text')}. " + (f"Not judged: {failed}." if failed else "")
+    lead = f"{wording.count(one.n, 'text')}, {one.harmful:,} of them harmful to people."
+    lead += f" Not judged: {failed}." if failed else ""
     yield _figures(one.name, one.whole, lead=lead)
     if one.n < SMALL:
         return

@@ -166,6 +166,9 @@ def worst(raw: Sequence[float], spread: float) -> float:
 
 def is_english(text: str) -> bool:
     """Whether it may be: a few words can be of any language."""
+    letters = [one for one in text[:LONGEST] if one.isalpha()]
+    if sum(one.isascii() for one in letters) < len(letters) / 2:  # however few they are
+        return False
     if language(text) not in (None, "English", "Latin"):
         return False
     words = WORD.findall(text[:LONGEST].casefold())

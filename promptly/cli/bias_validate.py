@@ -90,6 +90,8 @@ def validate(
     be_interruptible()
     log_errors_alone()
     with bad_input_tells(), bar(hidden=as_json) as tell:
+        if teacher and not leave_groups_out:
+            raise InvalidInput("--teacher is of --leave-groups-out: give that, too.")
         fields = Fields(
             text_field, label_field, group_field, parse_scale(scale), frozenset(harmful_value or ())
         )

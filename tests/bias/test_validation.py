@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from markupsafe import escape
@@ -136,6 +137,14 @@ def test_groups_are_left_out_of_training() -> None:
     assert found.groups["north"]["kappa"].value == 0.0
     assert found.groups["south"]["kappa"].value == 1.0
     assert 0 < found.together["kappa"].value < 1 and found.together["kappa"].n == len(RATED.rows)
+
+
+def test_bars_that_no_label_set_was_held_to_are_not_praised() -> None:
+    assert headline(validated(Knowing())) == "All bars are met."
+    binary = LabelSet("b", tuple(replace(row, rating=None) for row in RATED.rows))
+    for sets in ([], [binary]):
+        told = headline(validate(Knowing(), sets, seed=0, draws=20, sample=40))
+        assert "None is of agreement with people" in told
 
 
 def test_what_nobody_could_judge_is_counted_by_its_reason() -> None:

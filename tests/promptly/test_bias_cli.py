@@ -192,6 +192,7 @@ def test_a_missed_bar_is_an_exit_status(endpoint: Endpoint, tmp_path: Path) -> N
         (("validate", "--labels", "none.csv"), 2, "none.csv cannot be read"),
         (("validate", "--scale", "five"), 2, "--scale is 'five'"),
         (("validate", "--data", "nowhere"), 2, "toxigen_dev_even.jsonl"),
+        (("validate", "--teacher", "mpnet"), 2, "--teacher is of --leave-groups-out"),
     ],
 )
 def test_what_is_asked_wrongly_is_one_sentence(

@@ -143,6 +143,9 @@ def test_other_languages_are_not_decided(judge: LocalJudge) -> None:
         "As mulheres não sabem dirigir muito bem.",
         "On ne peut pas faire confiance aux étrangers.",
         "Frauen gehören an den Herd und sonst nirgends hin.",
+        "这些人都是罪犯",
+        "Воры!",
+        "ＷＯＭＥＮ ＡＲＥ ＳＴＵＰＩＤ",
     ):
         assert not is_english(text), text
 
