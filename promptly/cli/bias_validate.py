@@ -141,7 +141,9 @@ def _left_out(
         raise InvalidInput("--leave-groups-out trains on what --data holds: give it.")
     learnt = [row for row in _rated(data, None).rows if part(row.text) != "test"]
     held = _rated(data, "test").rows
-    with trainer(data, threads=settings.threads, teacher=teacher, tell=tell) as train:
+    with trainer(
+        data, cache_dir=settings.cache_dir, threads=settings.threads, teacher=teacher, tell=tell
+    ) as train:
         return leave_groups_out(train, learnt, held, seed=seed, tell=tell)
 
 

@@ -4,12 +4,13 @@ Training itself takes minutes, and has tests of its own."""
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
 from bias.labels import Fields, Labelled, read_labels
 from bias.local.examples import RATED, part, rated
-from promptly.bias_training import lay_out
+from promptly.bias_training import key_of, lay_out, made_once
 from tests.promptly.commands import promptly
 
 ROWS = [
@@ -42,6 +43,35 @@ def test_what_is_tested_was_not_trained_on(tmp_path: Path) -> None:
     }
     learnt = {one.text for which in ("train", "calibration") for one in rated(tmp_path, which)}
     assert tested and learnt and not tested & learnt and len(tested | learnt) == len(ROWS)
+
+
+def test_a_judge_is_made_once_and_whole(tmp_path: Path) -> None:
+    path, asked = tmp_path / "kept" / "a.safetensors", []
+
+    def make(out: Path) -> None:
+        asked.append(out)
+        out.write_text("half")
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        out.write_text("whole")
+
+    with pytest.raises(KeyboardInterrupt):
+        made_once(path, make)
+    assert list(path.parent.iterdir()) == []
+    for _ in range(2):
+        assert made_once(path, make).read_text() == "whole"
+    assert len(asked) == 2 and list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_kept_goes_by_all_that_decides_it(tmp_path: Path) -> None:
+    def key(rows: list[Labelled], seed: int = 0, teacher: str | None = None) -> str:
+        folder = Path(mkdtemp(dir=tmp_path))
+        lay_out(folder, rows, nothing)
+        return key_of(folder, seed, teacher)
+
+    nothing = _nothing(tmp_path)
+    assert key(ROWS) == key(ROWS)
+    assert len({key(ROWS), key(ROWS[:-4]), key(ROWS, seed=1), key(ROWS, teacher="mpnet")}) == 4
 
 
 def _nothing(folder: Path) -> Path:
