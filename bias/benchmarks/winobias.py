@@ -112,7 +112,9 @@ def anti(sums: NDArray[np.float64]) -> Figures:
 
 
 def gap(sums: NDArray[np.float64]) -> Figures:
-    return pro(sums) - anti(sums)
+    """NaN where nothing is answered: two F1 of 0 are no sign of fairness."""
+    answered = sums[:, 1] + sums[:, 4] > 0
+    return np.where(answered, pro(sums) - anti(sums), np.nan)
 
 
 def _f1(sums: NDArray[np.float64]) -> Figures:

@@ -142,7 +142,8 @@ def _tell(found: Compared, head: dict[str, Any], files: dict[str, Path]) -> None
 
     right = [Column(name, justify="right") for name in ("n", "gap", "95 % interval")]
     table = Table("axis: group", "measure", *right, "", box=SIMPLE_HEAD)
-    for one in probe_report.foremost(found.effects):
+    listed = probe_report.foremost(found.effects)
+    for one in listed:
         table.add_row(
             f"{one.axis}: {one.group}",
             probe_report.MEASURES[one.measure],
@@ -151,7 +152,8 @@ def _tell(found: Compared, head: dict[str, Any], files: dict[str, Path]) -> None
             probe_report.inside(one),
             f"[{'red' if one.holds else 'default'}]{probe_report.note(one)}[/]",
         )
-    out.print(table)
+    if listed:
+        out.print(table)
     for why, count in found.failures.items():
         say(f"not scored: {why} ({count})")
     say(f"{head['release_id']}: {probe_report.asked(found)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def test_winobias_of_known_answerers(pairs: list[WinoBiasRow]) -> None:
     gap = next(one for one in winobias.score(pairs, drawn, 0) if one.name == "gap")
     assert gap.low < 0 < gap.high
     silent = {one.item.item_id: "the reply names no choice" for one in pairs}
-    assert by_name(winobias.score(pairs, silent, 0))["F1, anti-stereotyped", "all"] == 0
+    found = by_name(winobias.score(pairs, silent, 0))
+    assert found["F1, anti-stereotyped", "all"] == 0
+    assert math.isnan(found["gap", "all"])
 
 
 @pytest.fixture(scope="module")
