@@ -322,13 +322,19 @@ def _measured(name: str, values: Values) -> Measured:
 def from_object(found: Mapping[str, Any]) -> Compared:
     """What `as_object` made."""
 
-    def known(value: Any) -> Any:
-        return math.nan if value is None else value
+    def effect(row: Mapping[str, Any]) -> Effect:
+        known: dict[str, Any] = {k: math.nan if v is None else v for k, v in row.items()}
+        del known["holds"]
+        return Effect(**known)
 
-    effects = tuple(
-        Effect(*(known(one[name]) for name in Effect.__slots__)) for one in found["effects"]
+    return Compared(
+        effects=tuple(map(effect, found["effects"])),
+        probes=found["probes"],
+        variants=found["variants"],
+        declined=found["declined"],
+        failures=found["failures"],
+        signatures=found["signatures"],
     )
-    return Compared(effects, *(found[name] for name in Compared.__slots__[1:]))
 
 
 def as_object(found: Compared) -> dict[str, Any]:
