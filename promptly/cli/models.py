@@ -13,7 +13,7 @@ from rich.table import Table
 from model_pipeline.errors import InvalidInput, NotFound
 from model_pipeline.store.versions import Entry, ModelVersion, PgVersions, in_production
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import JsonFlag, err, out, plain, print_json, safe
+from promptly.cli.output import JsonFlag, err, out, plain, print_json, safe, say
 from promptly.settings import read_settings
 
 app = typer.Typer(
@@ -74,8 +74,8 @@ def publish(
                     "left_out": made.left_out})  # fmt: skip
         return
     said = "is published" if made.fresh else "was published before"
-    _say(f"{made.version.name} {said}: {made.url}")
-    _say(f"PROMPTLY_GENERATOR={made.version.generator}")
+    say(f"{made.version.name} {said}: {made.url}")
+    say(f"PROMPTLY_GENERATOR={made.version.generator}")
 
 
 @app.command("list")
@@ -125,12 +125,12 @@ def show(
         print_json({**_object(found), "production": live == found.commit, "ledger": _ledger(own)})
         return
     state = ", in production" if live == found.commit else ""
-    _say(f"{found.name}: {found.kind}{f' of {found.base}' if found.base else ''}{state}")
-    _say(f"PROMPTLY_GENERATOR={found.generator}")
-    _say(f"Commit {found.commit}; training data {found.dataset_hash or 'unknown'}.")
+    say(f"{found.name}: {found.kind}{f' of {found.base}' if found.base else ''}{state}")
+    say(f"PROMPTLY_GENERATOR={found.generator}")
+    say(f"Commit {found.commit}; training data {found.dataset_hash or 'unknown'}.")
     for one in own:
         said = one.action.replace("_", " ")
-        _say(f"{one.created_at:%Y-%m-%d %H:%M} {said} by {one.made_by}: {one.reason}")
+        say(f"{one.created_at:%Y-%m-%d %H:%M} {said} by {one.made_by}: {one.reason}")
 
 
 @app.command()
@@ -148,8 +148,8 @@ def verify(version: VersionArgument, as_json: JsonFlag = False) -> None:
         print_json({**_object(found), "faults": faults})
     else:
         for fault in faults:
-            _say(fault)
-        _say(f"{found.name} is {'not ' if faults else ''}what was published.")
+            say(fault)
+        say(f"{found.name} is {'not ' if faults else ''}what was published.")
     if faults:
         raise typer.Exit(EXIT_FAULTS)
 
@@ -201,8 +201,8 @@ def _moved(version: ModelVersion, moved: bool, *, as_json: bool) -> None:
     if as_json:
         print_json({**_object(version), "moved": moved})
         return
-    _say(f"{version.name} is in production{'' if moved else ', as it was'}.")
-    _say(f"PROMPTLY_GENERATOR={version.generator}")
+    say(f"{version.name} is in production{'' if moved else ', as it was'}.")
+    say(f"PROMPTLY_GENERATOR={version.generator}")
 
 
 def _object(version: ModelVersion) -> dict[str, Any]:
@@ -222,7 +222,3 @@ def _who(given: str | None) -> str:
 
 def _tell(line: str) -> None:
     err.print(safe(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from model_pipeline import params
 from model_pipeline.errors import InvalidInput
 from model_pipeline.evaluation import wording
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import JsonFlag, out, print_json, safe
+from promptly.cli.output import JsonFlag, print_json, say
 from promptly.cli.progress import bar
 from promptly.settings import read_settings
 from training.config import FinetuneConfig
@@ -90,15 +90,11 @@ def _show(made: Made) -> None:
     counts = made.counts
     sources = ", ".join(f"{many:,} {name}" for name, many in counts.by("source").items())
     declined = counts.by("answer").get("declined", 0)
-    _say(
+    say(
         f"{wording.count(counts.rows(), 'row')} ({sources}; {declined:,} decline): "
         f"{counts.rows('train'):,} to train on, {counts.rows('validation'):,} to validate with."
     )
     for name, many in counts.left_out.most_common():
         if many:
-            _say(f"Left out: {many:,} that {WHY[name]}.")
-    _say(f"In {made.folder}, with its card; hash {made.hash[:12]}.")
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)
+            say(f"Left out: {many:,} that {WHY[name]}.")
+    say(f"In {made.folder}, with its card; hash {made.hash[:12]}.")

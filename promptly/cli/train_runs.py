@@ -17,7 +17,7 @@ from model_pipeline.errors import InvalidInput
 from model_pipeline.store.runs import Run, RunEvent, short
 from promptly.cli.bad_input import bad_input_tells
 from promptly.cli.interrupt import be_interruptible
-from promptly.cli.output import JsonFlag, err, out, plain, print_json, safe
+from promptly.cli.output import JsonFlag, err, out, plain, print_json, safe, say
 from promptly.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def status(
     _show([one])
     for event in events:
         detail = ", ".join(f"{name} {value}" for name, value in event.detail.items())
-        _say(f"{event.created_at:%Y-%m-%d %H:%M:%S}  {event.event:<8} {event.state}  {detail}")
+        say(f"{event.created_at:%Y-%m-%d %H:%M:%S}  {event.event:<8} {event.state}  {detail}")
 
 
 def cancel(run: RunArgument, as_json: JsonFlag = False) -> None:
@@ -174,7 +174,7 @@ def cancel(run: RunArgument, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(_object(found))
     else:
-        _say(f"Run {short(found.run_id)} is cancelled.")
+        say(f"Run {short(found.run_id)} is cancelled.")
 
 
 def logs(
@@ -197,12 +197,12 @@ def logs(
         elif found.state in ENDED or found.pushed_at is None:
             lines = []
         elif follow:
-            following(training_runs.kaggle(settings), found.slug, _say)
+            following(training_runs.kaggle(settings), found.slug, say)
             return
         else:
             lines = lines_so_far(training_runs.kaggle(settings), found.slug)
     for line in lines:
-        _say(line)
+        say(line)
     if not lines:
         err.print(f"Run {short(found.run_id)} has logged nothing yet, or nothing was kept.")
 
@@ -276,7 +276,7 @@ def _end(found: list[Run], summary: Path | None, as_json: bool) -> None:
 
 def _show(found: Sequence[Run]) -> None:
     if not found:
-        _say("No runs.")
+        say("No runs.")
         return
     table = Table("run", "state", "made", "data", "what came of it")
     for one in found:
@@ -331,7 +331,3 @@ def _tell(hidden: bool) -> Callable[[str], None]:
             err.print(safe(line), markup=False, highlight=False, soft_wrap=True)
 
     return tell
-
-
-def _say(line: str) -> None:
-    out.print(safe(line), markup=False, highlight=False, soft_wrap=True)
