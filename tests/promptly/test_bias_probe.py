@@ -118,7 +118,7 @@ def test_killed_it_goes_on(work: Evaluations, endpoint: Endpoint) -> None:
     generator = {"PROMPTLY_GENERATOR": endpoint.spec}
     endpoint.scripted = lambda _: "The library opens at nine. [1]"
     try:
-        killed_at(15, work, endpoint, *command, pause_s=0.05, **generator)
+        killed_at(15, work, endpoint, *command, pause_s=0.3, **generator)  # rows are synced by then
         (log,) = (work.folder / "home" / "bias").rglob("answers.jsonl")
         known = log.read_bytes()
         whole = known[: known.rfind(b"\n") + 1]
