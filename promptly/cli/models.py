@@ -94,6 +94,9 @@ def list_(
             _object(one) | {"production": live[one.repo] == one.commit} for one in found
         ]})  # fmt: skip
         return
+    if not found:
+        out.print("No versions." if repo is None else f"No versions of {safe(repo)}.")
+        return
     table = Table("version", "kind", "commit", "data", "")
     for one in found:
         said = "[green]production[/]" if live[one.repo] == one.commit else ""

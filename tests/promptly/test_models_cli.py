@@ -68,6 +68,8 @@ def as_json(done: Result, status: int = 0) -> Any:
 
 
 def test_from_a_fine_tune_to_production_and_back(hub: Hub, run: Run, tmp_path: Path) -> None:
+    assert run("list").stdout == "No versions.\n"
+    assert run("list", REPO).stdout == f"No versions of {REPO}.\n"
     folder = finetuned(tmp_path / "1", seed=1)
     data = finetuned(tmp_path / "data", facts={"hash": "d" * 64, "counts": {"train": 90}})
     card = tmp_path / "scorecard.json"
