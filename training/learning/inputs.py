@@ -1,5 +1,6 @@
-"""What a Kaggle session was given: training data, a configuration, perhaps a base model, and what
-an earlier session left. Looked for by name, since Kaggle mounts inputs now here, now there."""
+"""What a Kaggle session was given beside its training data: a configuration, perhaps a base model,
+and what an earlier session left. Looked for by name, since Kaggle mounts inputs now here, now
+there."""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ from typing import Any
 
 from model_pipeline.errors import InvalidInput
 from training.config import FinetuneConfig
-from training.learning.examples import TRAIN
 from training.learning.session import BEGUN
 
 
@@ -19,7 +19,6 @@ class Inputs:
     """`base` is None where the base model comes from the Hub; `resume` has the checkpoints of an
     earlier session."""
 
-    data: Path
     config: FinetuneConfig
     base: Path | None
     resume: Path | None
@@ -27,14 +26,12 @@ class Inputs:
 
 
 def find(folder: Path) -> Inputs:
-    """Below `folder`. Raises InvalidInput where it is not all there, or there twice."""
-    data = _one(folder, TRAIN)
-    if data is None:
-        raise InvalidInput(f"There is no {TRAIN} below {folder}: the data set is not attached.")
-    config = FinetuneConfig.from_dict(_json(data / "config.json"))
-    run = _json(data / "run.json") if (data / "run.json").is_file() else {}
+    """Below `folder`; a configuration that is not there is the one of the defaults. Raises
+    InvalidInput where something is there twice, or is not what its name says."""
+    config = _config(folder)
+    run_json = _one(folder, "run.json")
+    run = _json(run_json / "run.json") if run_json else {}
     return Inputs(
-        data=data,
         config=config,
         base=_base(folder, config),
         resume=_one(folder, BEGUN),
@@ -52,6 +49,15 @@ def _one(folder: Path, name: str) -> Path | None:
             "one of them."
         )
     return outer[0] if outer else None
+
+
+def _config(folder: Path) -> FinetuneConfig:
+    """Models have a file of that name, too."""
+    found = [_json(path) for path in sorted(folder.rglob("config.json"))]
+    own = [one for one in found if "model_type" not in one]
+    if len(own) > 1:
+        raise InvalidInput(f"There are {len(own)} config.json below {folder}: attach one of them.")
+    return FinetuneConfig.from_dict(own[0]) if own else FinetuneConfig()
 
 
 def _base(folder: Path, config: FinetuneConfig) -> Path | None:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 EXTRA = "finetune"
+OVER_HTTPS = frozenset({"httpx", "numpy", "pgvector", "psycopg", "pyarrow", "supabase"})
+"""What training.data.source needs where nothing is attached."""
 
 
-def missing(distribution: str = "promptly-rag") -> list[str]:
-    """Requirements that are not met here, as pip takes them."""
+def missing(also: Collection[str] = (), *, distribution: str = "promptly-rag") -> list[str]:
+    """Requirements of the extra, and those of these names, that are not met here, as pip takes
+    them."""
     from packaging.requirements import Requirement
 
     wanted = [Requirement(one) for one in requires(distribution) or []]
-    return [
-        f"{one.name}{one.specifier}"
+    unmet = {
+        one.name: one
         for one in wanted
-        if one.marker is not None
+        if (one.name in also or _of_the_extra(one)) and not _met(one.name, str(one.specifier))
+    }
+    for one in unmet.values():
+        one.marker = None
+    return [str(one) for one in unmet.values()]
+
+
+def _of_the_extra(one: Requirement) -> bool:
+    return (
+        one.marker is not None
         and one.marker.evaluate({"extra": EXTRA})
         and not one.marker.evaluate({"extra": ""})
-        and not _met(one.name, str(one.specifier))
-    ]
+    )
 
 
 def _met(name: str, specifier: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from training import manifest
 from training.config import FinetuneConfig
+from training.data.files import KIND
 
 SHOPS = "bakery library museum pool bank market school cinema garden station harbour clinic".split()
 SYSTEM = "Answer from the passages."
@@ -48,7 +49,7 @@ def write_data(
         text = "".join(json.dumps(one) + "\n" for one in made)
         digest.update(text.encode())
         (folder / name).write_text(text, "utf-8")
-    manifest.write(folder, {"hash": digest.hexdigest()})
+    manifest.write(folder, {"kind": KIND, "hash": digest.hexdigest()})
     return folder
 
 

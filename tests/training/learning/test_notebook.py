@@ -15,6 +15,9 @@ import nbformat
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from model_pipeline.store import training_lines
+from model_pipeline.store.connect import open_pool
+from tests.servers import supabase_lite
 from tests.training.learning.material import CONFIG
 from training import manifest
 
@@ -32,22 +35,16 @@ nbformat.write(notebook, sys.argv[3])
 """
 
 
-@pytest.fixture(scope="module")
-def executed(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_data: Path
-) -> tuple[dict[str, Any], Path]:
-    """Each cell by its id, and the working folder."""
-    kaggle = tmp_path_factory.mktemp("kaggle")
-    given, working = kaggle / "input" / "datasets" / "owner" / "run-1", kaggle / "working"
+Executed = tuple[dict[str, Any], Path]
+"""Each cell of code by its id, and the working folder."""
+
+
+def execute(kaggle: Path, notebook: Path = NOTEBOOK, **variables: str) -> Executed:
+    """In `kaggle`, whose `input` is laid out as on Kaggle."""
+    working, done = kaggle / "working", kaggle / "done.ipynb"
     working.mkdir()
-    shutil.copytree(tiny_data, given)
-    shutil.copytree(tiny_base, kaggle / "input" / "tiny" / "transformers" / "1")
-    list(WheelBuilder(str(REPO)).build(directory=str(given), versions=["standard"]))
-    (given / "config.json").write_text(json.dumps(replace(CONFIG, merge=True).to_dict()))
-    (given / "run.json").write_text(json.dumps({"git_commit": "e" * 40}))
-    done = kaggle / "done.ipynb"
     subprocess.run(
-        [sys.executable, "-c", EXECUTE, NOTEBOOK, working, done],
+        [sys.executable, "-c", EXECUTE, notebook, working, done],
         check=True,
         cwd=working,
         env={
@@ -55,6 +52,7 @@ def executed(
             "HOME": str(kaggle),
             "PROMPTLY_KAGGLE": str(kaggle),
             "OMP_NUM_THREADS": "1",  # so small that more would wait for each other
+            **variables,
         },
         capture_output=True,
     )
@@ -62,33 +60,51 @@ def executed(
     return {one["id"]: one for one in cells if one["cell_type"] == "code"}, working
 
 
-def said(executed: tuple[dict[str, Any], Path], cell: str) -> str:
+def attach_wheel(folder: Path) -> None:
+    list(WheelBuilder(str(REPO)).build(directory=str(folder), versions=["standard"]))
+
+
+@pytest.fixture(scope="module")
+def executed(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_data: Path
+) -> Executed:
+    kaggle = tmp_path_factory.mktemp("kaggle")
+    given = kaggle / "input" / "datasets" / "owner" / "run-1"
+    shutil.copytree(tiny_data, given)
+    shutil.copytree(tiny_base, kaggle / "input" / "tiny" / "transformers" / "1")
+    attach_wheel(given)
+    (given / "config.json").write_text(json.dumps(replace(CONFIG, merge=True).to_dict()))
+    (given / "run.json").write_text(json.dumps({"git_commit": "e" * 40}))
+    return execute(kaggle)
+
+
+def said(executed: Executed, cell: str) -> str:
     return "".join(
         one.get("text", "") or "\n".join(one.get("traceback", []))
         for one in executed[0][cell]["outputs"]
     )
 
 
-def test_every_cell_ends_well(executed: tuple[dict[str, Any], Path]) -> None:
+def test_every_cell_ends_well(executed: Executed) -> None:
     for name, cell in executed[0].items():
         failed = [one for one in cell["outputs"] if one["output_type"] == "error"]
         assert not failed, f"{name}: {said(executed, name)}"
         assert cell["execution_count"] is not None, name
 
 
-def test_the_first_cell_says_what_the_machine_has(executed: tuple[dict[str, Any], Path]) -> None:
+def test_the_first_cell_says_what_the_machine_has(executed: Executed) -> None:
     found = said(executed, "machine")
     assert "Internet: " in found and "GPUs: " in found and "GiB free" in found
 
 
-def test_it_runs_the_wheel_and_no_checkout(executed: tuple[dict[str, Any], Path]) -> None:
+def test_it_runs_the_wheel_and_no_checkout(executed: Executed) -> None:
     found = said(executed, "libraries")
     assert found.startswith("promptly_rag-") and str(REPO) not in found
     assert "packages-" in found and "To be installed" not in found
 
 
 def test_what_it_leaves_is_whole_and_says_what_it_is_of(
-    executed: tuple[dict[str, Any], Path],
+    executed: Executed,
 ) -> None:
     out = executed[1] / "finetune"
     assert manifest.verify(out) == []
@@ -103,13 +119,39 @@ def test_what_it_leaves_is_whole_and_says_what_it_is_of(
 
 
 def test_it_plots_the_loss_and_shows_answers_before_and_after(
-    executed: tuple[dict[str, Any], Path],
+    executed: Executed,
 ) -> None:
     [plot] = [one for one in executed[0]["loss"]["outputs"] if "data" in one]
     assert len(plot["data"]["image/png"]) > 5_000
     found = said(executed, "samples")
     assert "reference: It opens at 7 [1]." in found and "after: It opens at" in found
     assert "rouge_l_f1: 0.000 → 0." in said(executed, "scores")
+
+
+def test_what_is_not_attached_comes_over_https(
+    database: str, tmp_path: Path, tiny_base: Path, tiny_data: Path
+) -> None:
+    """As far as the training data: what follows is the same."""
+    if reason := supabase_lite.missing():
+        pytest.skip(f"{reason}: sh tests/servers/install-node.sh supabase")
+    found = manifest.read(tiny_data)["hash"]
+    with open_pool(database, min_size=1, max_size=1) as pool:
+        files = [tiny_data / name for name in ("train.jsonl", "validation.jsonl", manifest.NAME)]
+        training_lines.put(pool, found, files)
+    kaggle = tmp_path / "kaggle"
+    shutil.copytree(tiny_base, kaggle / "input" / "tiny")
+    attach_wheel(kaggle / "input" / "code")
+    notebook = nbformat.read(NOTEBOOK, 4)
+    ids = [one["id"] for one in notebook["cells"]]
+    notebook["cells"] = notebook["cells"][: ids.index("data") + 1]
+    nbformat.write(notebook, tmp_path / "begins.ipynb")
+    with supabase_lite.running(database, tmp_path) as api:
+        executed = execute(
+            kaggle, tmp_path / "begins.ipynb", PROMPTLY_DATASET_HASH=found,
+            SUPABASE_URL=api.url, SUPABASE_SECRET_KEY=api.service_key,
+        )  # fmt: skip
+    assert f"22 examples, 6 for validation; {found[:12]}" in said(executed, "data")
+    assert list(executed[1].iterdir()) == [], "what is left there is downloaded"
 
 
 def test_it_is_as_it_is_pushed() -> None:
