@@ -122,6 +122,7 @@ def test_a_conversation_is_opened_gone_on_with_and_deleted(
             ["What is *hostile* [x](http://evil.example)?", "How does with work?"]
         )
         expect(titles.first).to_be_disabled()  # it is the one that is open
+        idle(page)  # what is clicked while the page is drawn anew may be gone
         titles.last.click()
         expect(page.locator(".p-question")).to_have_text(["How does with work?", "And naming?"])
         page.get_by_role("button", name="Open source 1: The with page").first.click()
