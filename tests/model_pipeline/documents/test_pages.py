@@ -61,7 +61,7 @@ def test_a_few_are_fetched_at_once_in_order(site: Website) -> None:
     urls = [f"{site.url}/{n}" for n in range(20)]
     for n in range(20):
         site.put(f"/{n}", str(n))
-    site.delay_s = 0.02
+    site.delay_s = 0.1
     started = time.monotonic()
     assert list(found({"urls": [*urls, urls[0]]})) == urls
     assert 1 < site.most <= AT_ONCE
