@@ -107,7 +107,7 @@ def test_a_database_that_is_away_is_told_at_once_and_found_when_it_is_back(
                 started = time.monotonic()
                 reply = api.search("shop") if path == "/v1/search" else api.get(path)
                 assert reply.status_code == 503
-                assert time.monotonic() - started < 4, path  # and not the 5 s for a connection
+                assert time.monotonic() - started < 2.0, path  # 0.8 s on a machine at rest
         assert api.get("/healthz").status_code == 200
         time.sleep(3)  # a while without anybody asking
         way.mend()
