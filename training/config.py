@@ -27,7 +27,7 @@ class FinetuneConfig:
     """Its commit: always the same weights. None for a folder."""
 
     method: str = "lora"
-    """`qlora` holds the base in 4 bits, which needs CUDA."""
+    """`qlora` holds the base in 4 bits, which needs bitsandbytes."""
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.05

@@ -34,7 +34,7 @@ def load_model(place: str, revision: str | None, *, precision: str, quantised: b
     dtype = torch_dtype(precision)
     held: dict[str, Any] = {}
     if quantised:
-        held["device_map"] = {"": PartialState().local_process_index}
+        held["device_map"] = {"": PartialState().device}
         quantisation: Any = BitsAndBytesConfig
         held["quantization_config"] = quantisation(
             load_in_4bit=True,
@@ -53,6 +53,11 @@ def load_model(place: str, revision: str | None, *, precision: str, quantised: b
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _unloadable(place, error) from error
+    for one in model.modules():
+        # bitsandbytes 0.50 packs a base anew at the first validation on a CPU that has AVX-512 for
+        # bf16, and through one that is packed no gradient goes.
+        if hasattr(one, "support_avx512bf16_for_cpu"):
+            one.support_avx512bf16_for_cpu = False
     return model
 
 

@@ -40,12 +40,8 @@ def choose_precision(wanted: str, found: Sequence[Capability]) -> str:
     return wanted
 
 
-def require_quantisation(found: Sequence[Capability]) -> None:
+def require_quantisation() -> None:
     """Raises ConfigurationError where a base cannot be held in 4 bits."""
-    if not found:
-        raise ConfigurationError(
-            "finetune.method is qlora, which needs a CUDA device, and there is none: say lora."
-        )
     if find_spec("bitsandbytes") is None:
         raise ConfigurationError(
             "finetune.method is qlora, which needs bitsandbytes: `pip install bitsandbytes`, or "

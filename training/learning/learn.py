@@ -43,7 +43,7 @@ def learn(job: Job) -> None:
     found = devices.capabilities()
     precision = devices.choose_precision(config.precision, found)
     if config.method == "qlora":
-        devices.require_quantisation(found)
+        devices.require_quantisation()
     revision = None if Path(job.base).is_dir() else config.base_revision
     tokenizer = base.load_tokenizer(job.base, revision)
     learnt, validation = _sets(job, tokenizer)

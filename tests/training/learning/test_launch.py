@@ -58,7 +58,7 @@ def test_what_a_process_raises_is_raised_here(
     job = Job(
         data=tiny_data,
         out=tmp_path,
-        config=replace(CONFIG, method="qlora"),
+        config=replace(CONFIG, precision="fp16"),
         base=str(tmp_path),
         processes=1,
         checkpoint=None,
@@ -75,7 +75,7 @@ def test_what_a_process_raises_is_raised_here(
     with subprocess.Popen(talks, stdout=subprocess.PIPE, text=True) as launched:
         raised = launch._listen(launched, job, tmp_path / "stop")
     assert isinstance(raised, ConfigurationError)
-    assert raised.message.startswith("finetune.method is qlora, which needs a CUDA device")
+    assert raised.message.startswith("finetune.precision is fp16, which needs a CUDA device")
     assert heard == [Progress("training", 1, 2, 0.5)]
     assert capsys.readouterr().err == "a library's word\n[1]\n\n"
 
