@@ -157,8 +157,10 @@ def status(
         return
     _show([one])
     for event in events:
-        detail = ", ".join(f"{name} {value}" for name, value in event.detail.items())
-        say(f"{event.created_at:%Y-%m-%d %H:%M:%S}  {event.event:<8} {event.state}  {detail}")
+        detail = ", ".join(f"{name} {value}" for name, value in event.detail.items() if value != "")
+        line = f"{event.created_at:%Y-%m-%d %H:%M:%S}  {event.event:<8} {event.state:<11} {detail}"
+        say(line.rstrip())
+    _tell_next([one])
 
 
 def cancel(run: RunArgument, as_json: JsonFlag = False) -> None:
@@ -264,7 +266,8 @@ def _end(found: list[Run], summary: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"runs": [_object(one) for one in found]})
     else:
-        _show(found)
+        _show(found, none="No runs under way.")
+        _tell_next(found)
     if summary:
         _append(summary, found)
     verdicts = {one.verdict for one in found}
@@ -274,9 +277,9 @@ def _end(found: list[Run], summary: Path | None, as_json: bool) -> None:
         raise typer.Exit(EXIT_INFRASTRUCTURE)
 
 
-def _show(found: Sequence[Run]) -> None:
+def _show(found: Sequence[Run], *, none: str = "No runs.") -> None:
     if not found:
-        say("No runs.")
+        say(none)
         return
     table = Table("run", "state", "made", "data", "what came of it")
     for one in found:
@@ -284,13 +287,39 @@ def _show(found: Sequence[Run]) -> None:
     out.print(table)
 
 
-def _cells(one: Run) -> tuple[str, ...]:
-    told = one.reason or one.version or ""
+def _tell_next(found: Sequence[Run]) -> None:
+    """Of what was made and is no version yet, where it is and how it becomes one."""
+    from promptly.training_runs import model_of
+
+    settings = read_settings()
+    for one in found:
+        folder = model_of(settings, one)
+        if one.state == "succeeded" and folder.is_dir():
+            say(
+                f"Run {short(one.run_id)} is in {folder}: `promptly models publish` makes a "
+                "version of it."
+            )
+
+
+def _result(one: Run) -> str:
     if one.verdict:
-        told = f"{one.verdict}: {told}"
+        return f"{one.verdict}: {one.reason or ''}"
+    training = (one.metrics or {}).get("training") or {}
+    told = [one.version] if one.version else []
+    if one.state == "stopped":
+        told.append(f"after {training.get('steps')} of {training.get('of_steps')} steps")
+    elif training.get("validation_loss") is not None:
+        told.append(
+            f"validation loss {training['validation_loss_before']:.3g} to "
+            f"{training['validation_loss']:.3g}"
+        )
+    return ", ".join(told)
+
+
+def _cells(one: Run) -> tuple[str, ...]:
     return (
         short(one.run_id), one.state, f"{one.created_at:%Y-%m-%d %H:%M}", one.dataset_hash[:12],
-        told,
+        _result(one),
     )  # fmt: skip
 
 

@@ -8,13 +8,16 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from model_pipeline.errors import Conflict, InvalidInput, Unavailable
+from model_pipeline.store.runs import Run
+from promptly.cli import train_runs
 from promptly.cli.app import app
 from promptly.training_runs import generator_of
 from tests.servers import hub_server, kaggle_server
@@ -65,17 +68,55 @@ def test_from_submission_to_what_came_of_it(account: State, tmp_path: Path) -> N
     assert run["state"] == "submitted" and run["git_commit"] == "c" * 40
     assert run["config"]["rank"] == 4
     assert put(tmp_path)["run_id"] == run["run_id"], "the same again"
+    again = train("submit", str(tmp_path / "data"), "--params", str(tmp_path / "params.yaml"))
+    assert f"The same was submitted before: run {run['run_id'][:8]}." in again.stderr
     summary = tmp_path / "summary.md"
     done = train("collect", run["run_id"][:8], "--wait", "--summary", str(summary))
     assert done.exit_code == 0 and "succeeded" in done.stdout
     assert f"| {run['run_id'][:8]} | succeeded |" in summary.read_text()
-    assert (tmp_path / "home/runs" / run["run_id"] / "model" / "manifest.json").is_file()
+    model = tmp_path / "home/runs" / run["run_id"] / "model"
+    assert (model / "manifest.json").is_file()
+    assert f"is in {model}: `promptly models publish` makes a version" in done.stdout
     found = told("status", run["run_id"][:8])
     assert found["metrics"]["loss"] == 0.5 and found["events"][-1]["event"] == "succeed"
     assert [one["run_id"] for one in told("status")["runs"]] == [run["run_id"]]
     assert "pushed" in train("status", run["run_id"]).stdout
     assert train("logs", run["run_id"]).stdout == "step 1: loss 2.0\n"
     assert told("collect") == {"runs": []} and account.kernels == {}
+    assert train("collect").stdout == "No runs under way.\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "version", "training", "result"),
+    [
+        ("submitted", None, None, None, ""),
+        ("failed", "infrastructure", None, None, "infrastructure: it died"),
+        ("stopped", None, None, {"steps": 3, "of_steps": 9}, "after 3 of 9 steps"),
+        ("succeeded", None, None, {"validation_loss": None}, ""),
+        (
+            "published",
+            None,
+            "a/b@v1",
+            {"validation_loss_before": 2.71828, "validation_loss": 1.5},
+            "a/b@v1, validation loss 2.72 to 1.5",
+        ),
+    ],
+)
+def test_what_came_of_a_run_is_told_in_a_cell(
+    state: str,
+    verdict: str | None,
+    version: str | None,
+    training: dict[str, Any] | None,
+    result: str,
+) -> None:
+    run = SimpleNamespace(
+        state=state,
+        verdict=verdict,
+        version=version,
+        reason="it died",
+        metrics=training and {"training": training},
+    )
+    assert train_runs._result(cast(Run, run)) == result
 
 
 def test_verdicts_are_exit_statuses(account: State, tmp_path: Path) -> None:

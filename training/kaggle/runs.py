@@ -110,6 +110,10 @@ def cancel(runs: PgRuns, run: Run) -> Run:
     """From whoever holds it: they find out with their next change. Raises Conflict where it has
     ended."""
     while True:
+        if run.state in ENDED:
+            raise Conflict(
+                f"Run {short(run.run_id)} is {run.state} already: there is nothing to cancel."
+            )
         try:
             return runs.change(run, worker=None, lease_s=0, event="cancel",
                                state=after(run, "cancel"))  # fmt: skip

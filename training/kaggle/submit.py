@@ -77,6 +77,7 @@ def submit(
         resumes=submission.resumes,
     )
     if run.state not in ("preparing", "pushing"):
+        tell(f"The same was submitted before: run {short(run.run_id)}. --key NAME makes another.")
         return run
     with held(runs, run.run_id) as mine, leaving_nothing(runs, kaggle, run):
         if mine.run.state == "preparing":

@@ -108,7 +108,7 @@ def test_cancelling_takes_it_from_whoever_holds_it(runs: PgRuns) -> None:
         assert cancel(runs, run).state == "cancelled"  # `run` is as it was before
         with pytest.raises(RunHeld):
             mine.move("pushed", kernel_version=1)
-    with pytest.raises(Conflict, match="is cancelled: it cannot cancel"):
+    with pytest.raises(Conflict, match="is cancelled already: there is nothing to cancel"):
         cancel(runs, run)
     assert after(opened(runs, "b"), "cancel") == "cancelled"
 
