@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.bias_judge
 
-Single sentences (the ratings' test part) and answers of four of them.
+Answers of four sentences of FastAPI's documentation, as a service gives them; and the worst there
+is, sentences of the ratings' test part, of which most are read twice, and answers of four of those.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bias.local.examples import rated
+from bias.local.examples import prose, rated
 from bias.local.judge import LocalJudge
 from model_pipeline.embedding.onnx_embedder import open_onnx_embedder
 
@@ -34,12 +35,22 @@ def fastest(call: Callable[[], object]) -> tuple[float, float]:
 
 def main() -> None:
     sentences = [one.text for one in rated(DATA, "test")]
-    answers = [" ".join(f"{one}." for one in sentences[n : n + 4]) for n in range(0, 400, 2)]
+    worst = [" ".join(f"{one}." for one in sentences[n : n + 4]) for n in range(0, 400, 2)]
+    said = [
+        text
+        for path in sorted((DATA / "fastapi_docs/docs/en/docs").rglob("*.md"))
+        for text in prose(path.read_text(encoding="utf-8"))
+    ]
+    answers = [" ".join(said[n : n + 4]) for n in range(0, 1600, 4)]
     with TemporaryDirectory() as cache:
         judge = LocalJudge(cache_dir=Path(cache), threads=THREADS)
         embedder = open_onnx_embedder(cache_dir=Path(cache), threads=THREADS)
         print(f"{THREADS} threads, best of {ROUNDS}; CPU is the time of all processors")
-        for name, texts in (("sentences", sentences), ("answers of four", answers)):
+        for name, texts in (
+            ("answers", answers),
+            ("rated sentences", sentences),
+            ("four of those", worst),
+        ):
             judged, cpu = fastest(lambda texts=texts: judge.judge(texts))
             embedded, _ = fastest(lambda texts=texts: embedder.embed(texts))
             words = sum(len(text.split()) for text in texts) / len(texts)

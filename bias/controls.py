@@ -102,6 +102,12 @@ def in_dialect(text: str) -> str:
     return _replaced(dropped, DIALECT)
 
 
+def full_stop(text: str) -> str:
+    """With one at the end, where a word is."""
+    bare = text.rstrip()
+    return f"{bare}." if bare[-1:].isalnum() else text
+
+
 def before(text: str) -> str:
     """With neutral sentences before it."""
     return " ".join([*neutral().longer[:2], text])
@@ -117,6 +123,7 @@ CHANGES: dict[str, Change] = {
     "contracted": contracted,
     "written out": expanded,
     "dialect": in_dialect,
+    "full stop": full_stop,
     "two sentences before": before,
     "four sentences after": after,
 }

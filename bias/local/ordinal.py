@@ -22,7 +22,8 @@ KNOTS = 41
 STEPS = 50
 # Of how many texts a block is worth: it keeps a block of few from saying never or always.
 PRIOR = 30.0
-EXPONENTS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
+EXPONENTS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.0)
+NEARLY = 0.005  # of kappa
 RISK = 0.05  # of the verdicts that it is sure of, so many may be off by more than one level
 
 
@@ -61,13 +62,15 @@ def sharpened(probabilities: Numbers, exponent: float) -> Numbers:
 
 
 def most_agreeing(probabilities: Numbers, levels: NDArray[np.int64]) -> float:
-    """The exponent of EXPONENTS whose rounded means agree with `levels` the most. The mean of what
-    is foretold spreads less than what people say, and so falls on the middle levels too often."""
+    """The least exponent of EXPONENTS whose rounded means agree with `levels` as any other's do, or
+    NEARLY so: sharper probabilities are less right. The mean of what is foretold spreads less than
+    what people say, and so falls on the middle levels too often."""
     guessed = [
         levels_of(sharpened(probabilities, exponent) @ np.array(LEVELS)) for exponent in EXPONENTS
     ]
     tables = np.array([cells(levels, one).sum(0) for one in guessed])
-    return EXPONENTS[int(np.argmax(kappa_of(tables)))]
+    found = kappa_of(tables)
+    return EXPONENTS[int(np.argmax(found >= found.max() - NEARLY))]
 
 
 def near(probabilities: Numbers) -> Numbers:
@@ -90,6 +93,13 @@ def least_sure(probabilities: Numbers, levels: NDArray[np.int64]) -> tuple[float
         return 1.0, 0.0
     last = int(within[-1])
     return float(chance[order[last]]), (last + 1) / len(order)
+
+
+def spread(numbers: ArrayLike) -> float:
+    """The standard deviation, as the median of distances from the median says it: a few odd numbers
+    do not move it."""
+    x = np.asarray(numbers, dtype=np.float64)
+    return float(1.4826 * np.median(np.abs(x - np.median(x))))
 
 
 def cumulative(numbers: ArrayLike, levels: ArrayLike) -> tuple[float, Numbers]:

@@ -3,28 +3,34 @@ the extra `torch`; the same data, seed and machine give the same file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from safetensors.numpy import load_file
+from torch import Tensor
 
 from bias.agreement import levels_of
 from bias.local import examples, ordinal
-from bias.local.encoder import Encoder, config, tokenizer
+from bias.local.encoder import Encoder, as_read, base, config, tokenizer
 from bias.local.examples import Example
 from bias.local.judge import raw_scores
+from bias.local.larger import lower_layers
 from bias.local.network import HALF, MIDDLE, Network, states, train
 from bias.local.teacher import Teacher
-from bias.local.weights import Weights, load, save
+from bias.local.weights import Array, Closer, Weights, load, packed_and_back, save
 from model_pipeline.embedding import weights as embedder
 
 Tell = Callable[[str, int, int], None]
-FIRST = 2  # layers below this one stay the embedder's
+# Layers below stay as they were, the embedder's and the closer reader's; and how fast the others
+# learn.
+FIRST, RATE = 2, 1e-4
+CLOSER_FIRST, CLOSER_RATE = 3, 5e-5
+CLOSER_LAYERS = 6
 EPOCHS = 3
+VIEWS = 2  # times that each text is reworded
 REWORDED = 0.5  # the weight of a reworded text, of its text's
 RATER_SHARE = 0.5  # of a rated text's target; the rest is the teacher's
 # Where the data has no fair sentences to probe with.
@@ -47,11 +53,14 @@ def make(data: Path, out: Path, *, seed: int, teacher: str | None, tell: Tell) -
     """Raises InvalidInput where `data` has no ratings or the teacher cannot be loaded."""
     held = examples.rated(data, "calibration")
     learnt = examples.rated(data, "train") + examples.written(seed) + examples.plain(data, seed)
+    learnt = [replace(one, text=as_read(one.text)) for one in learnt]
     if teacher:
         learnt = _taught(learnt, teacher, seed, tell)
     else:
         learnt += examples.swaps(learnt, seed) + examples.spelled(learnt, seed)
     raw = _learn(learnt, seed, tell)
+    if teacher:
+        raw = replace(raw, closer=_closer(teacher, learnt, seed, tell))
     about = {"seed": str(seed), "teacher": Path(teacher).name if teacher else ""}
     made, coverage = calibrated(raw, held, examples.probes(data) or FAIR, about=about)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +77,7 @@ def calibrated(
         draft = Path(scratch) / "draft.safetensors"
         save(draft, raw, about=about)
         encoder = Encoder(load(draft), cache_dir=Path(scratch), threads=1)
-        spread = float(np.std([one.raw for one in encoder.read(fair)]))
+        spread = ordinal.spread([one.raw for one in encoder.read(fair)])
         numbers = np.array(raw_scores(encoder, spread, [one.text for one in held]))
     levels = levels_of([one.level for one in held])
     fitted = ordinal.fit(numbers, levels)
@@ -96,6 +105,7 @@ def _taught(learnt: list[Example], model: str, seed: int, tell: Tell) -> list[Ex
         text: one
         for one in learnt
         if one.source != "plain"
+        for _ in range(VIEWS)
         for text in examples.reworded(one.text, random)
         if text != one.text
     }
@@ -113,22 +123,54 @@ def _taught(learnt: list[Example], model: str, seed: int, tell: Tell) -> list[Ex
 def _learn(learnt: list[Example], seed: int, tell: Tell) -> Weights:
     """Not calibrated yet."""
     folder = embedder.model_folder()
-    base = load_file(embedder.checked(folder, "model.safetensors"))
-    settings = config(folder)
-    encoded = tokenizer(folder).encode_batch([one.text for one in learnt])
-    read = states(base, settings, [one.ids for one in encoded], FIRST)
-    network = Network(base, settings, FIRST)
+    own = base(folder)
+    network = Network(own, config(folder), FIRST)
+    read = states(own, config(folder), _tokens(learnt), FIRST)
+    head, offset = _taught_to(
+        network, read, learnt, RATE, seed, lambda done, of: tell("learning", done, of)
+    )
+    changes = {name: value - own[name] for name, value in network.parameters_by_name().items()}
+    nothing = ordinal.Ordinal(np.array([1.0, 5.0]), np.zeros((4, 2)))
+    return Weights(changes, head, offset, nothing, exponent=1.0, sure=0.0, spread=0.0)
+
+
+def _closer(model: str, learnt: list[Example], seed: int, tell: Tell) -> Closer:
+    """The lower layers of `model`, the upper ones of them taught."""
+    vocabulary = tokenizer(embedder.model_folder()).get_vocab()
+    found, settings = lower_layers(model, vocabulary, CLOSER_LAYERS)
+    # What stays is rounded first, so that what learns makes up for it.
+    own = {name: packed_and_back(array) for name, array in found.items()}
+    read = states(own, settings, _tokens(learnt), CLOSER_FIRST)
+    network = Network(found, settings, CLOSER_FIRST, rounded=True)
+    head, offset = _taught_to(
+        network, read, learnt, CLOSER_RATE, seed, lambda done, of: tell("reading closer", done, of)
+    )
+    return Closer(own | network.parameters_by_name(), settings, head, offset)
+
+
+def _tokens(learnt: list[Example]) -> list[list[int]]:
+    encoded = tokenizer(embedder.model_folder()).encode_batch([one.text for one in learnt])
+    return [one.ids for one in encoded]
+
+
+def _taught_to(
+    network: Network,
+    read: Sequence[Tensor],
+    learnt: list[Example],
+    rate: float,
+    seed: int,
+    tell: Callable[[int, int], None],
+) -> tuple[Array, float]:
+    """The head of `network`, which has learnt, for levels; and its offset."""
     train(
         network,
         read,
         np.array([one.level for one in learnt], dtype=np.float32),
         np.array([one.weight for one in learnt], dtype=np.float32),
         epochs=EPOCHS,
+        rate=rate,
         seed=seed,
-        tell=lambda done, of: tell("learning", done, of),
+        tell=tell,
     )
-    changes = {name: value - base[name] for name, value in network.parameters_by_name().items()}
-    head = network.head.weight.detach().numpy()[0] * HALF
-    offset = float(network.head.bias.detach()) * HALF + MIDDLE
-    nothing = ordinal.Ordinal(np.array([1.0, 5.0]), np.zeros((4, 2)))
-    return Weights(changes, head, offset, nothing, exponent=1.0, sure=0.0, spread=0.0)
+    head: Array = network.head.weight.detach().numpy()[0] * HALF
+    return head, float(network.head.bias.detach()) * HALF + MIDDLE

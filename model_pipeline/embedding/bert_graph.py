@@ -4,7 +4,9 @@ Operators are ONNX Runtime's fused ones (embeddings + norm, attention, GELU), so
 quantiser finds them; mean pooling (Reimers and Gurevych 2019) and the L2 norm are in the graph.
 
 There is no attention mask: texts of one batch have the same length. Nothing is spent on padding,
-and attention takes its fast way, which knows no mask.
+and attention takes its fast way, which knows no mask. An encoder whose attention goes by distance,
+too (MPNet: Song et al. 2020), has what to add in one matrix more, DISTANCES, for as many tokens as
+it may read.
 
 Input: input_ids, int32 [batch, tokens].
 Output: vectors, float32 [batch, hidden], each of length 1; or states, float32
@@ -23,6 +25,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 FUSED = "com.microsoft"
 OPSET = 17
+# [heads, 2 * most - 1]: what attention adds for a token that is most - 1 before to most - 1 after.
+DISTANCES = "encoder.attention_distances"
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -40,12 +44,20 @@ def build(weights: Weights, config: Mapping[str, Any], *, pooled: bool = True) -
     return graph.model("states", ["batch", "tokens"])
 
 
+def by_place(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[heads, most, most], of DISTANCES: what token i adds for token j."""
+    most = (distances.shape[1] + 1) // 2
+    places = np.arange(most)
+    return distances[:, places[None] - places[:, None] + most - 1]
+
+
 class _Graph:
     def __init__(self, weights: Weights, config: Mapping[str, Any]) -> None:
         self._weights = weights
         self._config = config
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
+        self._added = self._distances() if DISTANCES in weights else ""
         if config["hidden_act"] != "gelu":
             raise ValueError(f"expected the activation gelu, got {config['hidden_act']}")
 
@@ -75,8 +87,10 @@ class _Graph:
             self._linear(hidden, f"{prefix}attention.self.{name}.")
             for name in ("query", "key", "value")
         ]
+        # Neither biases nor a mask, and what is added to the products.
+        more = ["", "", self._added] if self._added else []
         attended = self._node(
-            "MultiHeadAttention", projected, num_heads=self._config["num_attention_heads"]
+            "MultiHeadAttention", projected + more, num_heads=self._config["num_attention_heads"]
         )
         attended = self._skip_norm(attended, hidden, prefix + "attention.output.")
         active = self._node("Gelu", [self._linear(attended, prefix + "intermediate.dense.")])
@@ -110,6 +124,15 @@ class _Graph:
         # Tells the quantiser that there is nothing to prepare; else it warns on the root logger.
         helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
         return model
+
+    def _distances(self) -> str:
+        """[1, heads, tokens, tokens], a corner of the same for the most tokens."""
+        whole = self._constant("by_distance", by_place(self._weights[DISTANCES])[None])
+        shape = self._node("Shape", ["input_ids"], domain="", start=1)
+        ends = self._node("Concat", [shape, shape], domain="", axis=0)
+        starts = self._constant("corner", np.array([0, 0], dtype=np.int64))
+        axes = self._constant("corner_axes", np.array([2, 3], dtype=np.int64))
+        return self._node("Slice", [whole, starts, ends, axes], domain="")
 
     def _skip_norm(self, inner: str, skipped: str, prefix: str) -> str:
         # Not the fused SkipLayerNormalization: its CPU kernel takes twice the time of these two.

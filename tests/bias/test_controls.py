@@ -9,6 +9,7 @@ from bias.controls import (
     changed,
     contracted,
     expanded,
+    full_stop,
     in_dialect,
     mentions,
     neutral,
@@ -32,6 +33,10 @@ def test_dialect_changes_spelling_and_keeps_words_whole() -> None:
         "They gonna sing wit da king during spring."
     )
     assert in_dialect("The brothers are walking.") == "Da brothers are walkin'."
+
+
+def test_a_full_stop_is_put_behind_a_word() -> None:
+    assert [full_stop(one) for one in ("So.", "So ", "So? ", "")] == ["So.", "So.", "So? ", ""]
 
 
 def test_length_is_added_around_the_text() -> None:

@@ -41,8 +41,8 @@ def verdicts(judge: LocalJudge, *texts: str) -> list[Verdict]:
 
 
 def test_it_is_small_and_names_itself(judge: LocalJudge) -> None:
-    assert SHIPPED.stat().st_size < 5_000_000
-    assert judge.signature.startswith("local:all-MiniLM-L6-v2:v1:")
+    assert SHIPPED.stat().st_size < 45_000_000
+    assert judge.signature.startswith("local:all-MiniLM-L6-v2:v2:")
 
 
 @pytest.mark.parametrize("text", FAIR)
@@ -98,6 +98,14 @@ def test_verdicts_come_in_order_and_hardly_change_with_their_company(judge: Loca
     alone = [verdicts(judge, text)[0] for text in FAIR + HARMFUL]
     for one, other in zip(together, alone, strict=True):
         assert one.score == pytest.approx(other.score, abs=0.15)
+
+
+@pytest.mark.parametrize("text", FAIR + HARMFUL)
+def test_a_full_stop_is_no_fairness(judge: LocalJudge, text: str) -> None:
+    without, dotted, trailing = verdicts(
+        judge, text.rstrip("."), text.rstrip(".") + ".", text + "..."
+    )
+    assert without.score == dotted.score == trailing.score
 
 
 @pytest.mark.parametrize("text", ["", "   ", "123 456 ?!", "😀"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bias.local.ordinal import cumulative, fit, isotonic, most_agreeing, sharpened
+from bias.local.ordinal import cumulative, fit, isotonic, most_agreeing, sharpened, spread
 
 
 def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,6 +64,26 @@ def test_sharpening_keeps_a_sum_of_one_and_draws_to_the_likeliest() -> None:
     assert found[0, 2] == pytest.approx(0.16 / 0.26)
     assert found[1] == pytest.approx(given[1])
     assert sharpened(given, 1.0) == pytest.approx(given)
+
+
+def test_the_spread_is_of_the_many_and_not_of_a_few() -> None:
+    rng = np.random.default_rng(5)
+    numbers = rng.normal(4.8, 0.3, 20_000)
+    assert spread(numbers) == pytest.approx(0.3, abs=0.01)
+    odd = np.concatenate([numbers, np.full(400, 1.0)])
+    assert spread(odd) == pytest.approx(0.3, abs=0.02) and np.std(odd) > 0.5
+
+
+def test_of_exponents_that_agree_alike_the_least_is_taken() -> None:
+    sure = np.array([[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
+    hedged = np.array([[0.6, 0.2, 0.1, 0.1, 0.0]])
+
+    def found(others: int) -> float:
+        given = np.concatenate([np.repeat(sure, others, axis=0), hedged])
+        return most_agreeing(given, np.array([1] * others + [5] * others + [1]))
+
+    assert found(2) > 1.0, "one of five is worth it"
+    assert found(500) == 1.0, "one of a thousand is not"
 
 
 def test_the_exponent_that_agrees_the_most() -> None:

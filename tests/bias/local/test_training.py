@@ -14,7 +14,15 @@ from model_pipeline.errors import InvalidInput
 from promptly.cli.app import app
 
 torch = pytest.importorskip("torch")
-from bias.local.network import HALF, MIDDLE, Network, states, train  # noqa: E402
+from bias.local.network import (  # noqa: E402
+    HALF,
+    MIDDLE,
+    Layer,
+    Network,
+    rounded,
+    states,
+    train,
+)
 from bias.local.teacher import kernel  # noqa: E402
 
 TEXTS = ["You stupid bot.", "Good morning!", "They are all thieves.", "She is a deaf lawyer."] * 4
@@ -30,7 +38,16 @@ def learnt(seed: int, *, epochs: int = 3) -> tuple[Network, list[float]]:
     network.eval()
     read = states(base, config, ids, upto=5)
     if epochs:
-        train(network, read, LEVELS, np.ones(16), epochs=epochs, seed=seed, tell=lambda *_: None)
+        train(
+            network,
+            read,
+            LEVELS,
+            np.ones(16),
+            epochs=epochs,
+            rate=1e-4,
+            seed=seed,
+            tell=lambda *_: None,
+        )
     with torch.no_grad():
         said = [network(one[None], torch.ones(1, len(one), dtype=torch.bool)) for one in read[:4]]
     return network, [float(one) * HALF + MIDDLE for one in said]
@@ -66,7 +83,23 @@ def test_what_is_judged_with_is_what_was_learnt(tmp_path: Path) -> None:
     assert [one.raw for one in read] == pytest.approx(said, abs=0.15)
     for one, text in zip(read, TEXTS, strict=False):
         assert one.raw == pytest.approx(float(one.parts.mean()))
-        assert max(end for _, end in one.places) == len(text)
+        assert max(end for _, end in one.places) == len(encoder.as_read(text))
+
+
+def test_what_is_rounded_computes_as_a_file_holds_it_and_learns_as_if_it_were_not() -> None:
+    matrix = torch.randn(600, 192, generator=torch.manual_seed(0))
+    assert np.array_equal(rounded(matrix).numpy(), weights.packed_and_back(matrix.numpy()))
+    layer = Layer(
+        {"a.weight": matrix.numpy(), "a.bias": np.zeros(600, dtype=np.float32)},
+        "",
+        {"num_attention_heads": 1, "layer_norm_eps": 1e-12},
+        rounded=True,
+    )
+    x = torch.ones(1, 192)
+    said = layer._linear("a", x)
+    assert torch.equal(said, x @ rounded(matrix).T)
+    said.sum().backward()
+    assert torch.equal(layer.own["a/weight"].grad, torch.ones(600, 192))
 
 
 def test_the_kernel_is_a_gaussian_of_the_distance() -> None:

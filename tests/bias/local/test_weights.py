@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bias.local.ordinal import Ordinal
-from bias.local.weights import Weights, load, packed, save, unpacked
+from bias.local.weights import Closer, Weights, load, packed, save, unpacked
 from model_pipeline.errors import ConfigurationError
 
+LARGE = "encoder.layer.0.intermediate.dense.weight"
 MATRIX, BIAS = "encoder.layer.5.output.dense.weight", "encoder.layer.5.output.dense.bias"
 
 
@@ -21,6 +22,7 @@ def judge() -> Weights:
         changes={
             MATRIX: (rng.normal(size=(24, 128)) * 0.01).astype(np.float32),
             BIAS: rng.normal(size=24).astype(np.float32),
+            LARGE: rng.normal(size=(800, 128)).astype(np.float32),
         },
         head=rng.normal(size=24).astype(np.float32),
         offset=3.5,
@@ -28,6 +30,12 @@ def judge() -> Weights:
         exponent=1.5,
         sure=0.7,
         spread=0.2,
+        closer=Closer(
+            {BIAS: np.ones(24, dtype=np.float32), LARGE: rng.normal(size=(800, 128))},
+            {"hidden_size": 24},
+            rng.normal(size=24).astype(np.float32),
+            4.5,
+        ),
     )
 
 
@@ -40,6 +48,17 @@ def test_a_saved_judge_is_loaded_as_it_was(judge: Weights, tmp_path: Path) -> No
     assert found.head == pytest.approx(judge.head)
     assert (found.offset, found.exponent, found.sure, found.spread) == (3.5, 1.5, 0.7, 0.2)
     assert found.ordinal.above == pytest.approx(judge.ordinal.above)
+    was, closer = judge.closer, found.closer
+    assert was and closer and (closer.config, closer.offset) == (was.config, was.offset)
+    assert closer.head == pytest.approx(was.head)
+    assert set(closer.weights) == {BIAS, LARGE} and len(closer.weights) == 2
+    for name, array in was.weights.items():
+        assert closer.weights[name] == pytest.approx(array, abs=float(np.abs(array).max()) / 13)
+
+
+def test_a_judge_without_a_closer_reader_has_none(judge: Weights, tmp_path: Path) -> None:
+    save(tmp_path / "judge", replace(judge, closer=None), about={})
+    assert load(tmp_path / "judge").closer is None
 
 
 def test_only_what_is_named_changes(judge: Weights) -> None:
