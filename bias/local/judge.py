@@ -143,7 +143,8 @@ def _pieces(encoder: Encoder, index: int, text: str) -> list[_Piece]:
         for start, end in _cut(text, one.start, one.end)
         if _has_letters(text[start:end])
     ]
-    if encoder.count(text) > WHOLE:
+    # A word is a token or more: what has more words needs no counting.
+    if len(text.split()) > WHOLE or encoder.count(text) > WHOLE:
         return found
     whole = _Piece(index, 0, text, whole=True)
     return [whole, *found] if len(found) > 1 else [whole]

@@ -15,6 +15,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from model_pipeline.evaluation.examples import Example, Prediction
 
@@ -50,6 +51,7 @@ def language(text: str) -> str | None:
     return _latin(text) if script == "LATIN" else script.title()
 
 
+@lru_cache(4096)
 def _script(letter: str) -> str:
     name = unicodedata.name(letter, "UNKNOWN").split()[0]
     return ONE_WRITING.get(name, name)

@@ -29,8 +29,9 @@ def train(
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="A larger encoder to learn from, a folder or a repository; the shipped judge's "
-            "was sentence-transformers/all-mpnet-base-v2. Without one it agrees less with people."
+            help="A larger encoder to learn from, whose lower layers read closer: a folder or a "
+            "repository; the shipped judge's was sentence-transformers/all-mpnet-base-v2. Without "
+            "one it agrees less with people."
         ),
     ] = None,
     as_json: JsonFlag = False,
