@@ -29,6 +29,29 @@ SPECIAL = {"[CLS]": "cls", "[SEP]": "sep", "[PAD]": "pad", "[UNK]": "unk", "[MAS
 SETTINGS = ("hidden_size", "hidden_act", "layer_norm_eps", "num_attention_heads")
 
 
+def require(model: str, layers: int) -> None:
+    """Raises InvalidInput where `lower_layers` of `model` cannot be had."""
+    from transformers import AutoConfig
+
+    try:
+        config: Any = AutoConfig.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise unloadable(model, error) from error
+    if config.model_type not in KINDS or config.num_hidden_layers < layers:
+        raise InvalidInput(
+            f"The teacher {model} is a {config.model_type} of {config.num_hidden_layers} layers, "
+            f"and the judge reads by a BERT or an MPNet of {layers} or more: name one, such as "
+            "sentence-transformers/all-mpnet-base-v2."
+        )
+
+
+def unloadable(model: str, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"The teacher {model} cannot be loaded ({error}): name a folder or a repository of an "
+        "encoder, such as sentence-transformers/all-mpnet-base-v2."
+    )
+
+
 def lower_layers(
     model: str, vocabulary: Mapping[str, int], layers: int
 ) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -36,14 +59,9 @@ def lower_layers(
     InvalidInput where it is another."""
     from transformers import AutoModel, AutoTokenizer
 
+    require(model, layers)
     loaded: Any = AutoModel.from_pretrained(model).eval()
     config = loaded.config
-    if config.model_type not in KINDS or config.num_hidden_layers < layers:
-        raise InvalidInput(
-            f"The teacher {model} is a {config.model_type} of {config.num_hidden_layers} layers, "
-            f"and the judge reads by a BERT or an MPNet of {layers} or more: name one, such as "
-            "sentence-transformers/all-mpnet-base-v2."
-        )
     found: dict[str, Array] = {}
     for name, value in loaded.state_dict().items():
         layer = re.match(r"encoder\.layer\.(\d+)\.", name)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_pipeline.errors import InvalidInput
+from bias.local.larger import unloadable
 
 Numbers = NDArray[np.float64]
 Tell = Callable[[int, int], None]
@@ -33,10 +33,7 @@ class Teacher:
             self._tokenizer = AutoTokenizer.from_pretrained(model)
             self._model: Any = AutoModel.from_pretrained(model).eval()
         except (OSError, ValueError) as error:
-            raise InvalidInput(
-                f"The teacher {model} cannot be loaded ({error}): name a folder or a repository of "
-                "an encoder, such as sentence-transformers/all-mpnet-base-v2."
-            ) from error
+            raise unloadable(model, error) from error
         count = self._model.config.num_hidden_layers
         self._layers = [round(share * count) for share in LAYERS]
         self._model.encoder.layer = self._model.encoder.layer[: max(self._layers)]

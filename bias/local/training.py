@@ -17,7 +17,7 @@ from bias.local import examples, ordinal
 from bias.local.encoder import Encoder, as_read, base, config, tokenizer
 from bias.local.examples import Example
 from bias.local.judge import raw_scores
-from bias.local.larger import lower_layers
+from bias.local.larger import lower_layers, require
 from bias.local.network import HALF, MIDDLE, Network, states, train
 from bias.local.teacher import Teacher
 from bias.local.weights import Array, Closer, Weights, load, packed_and_back, save
@@ -51,6 +51,8 @@ class Trained:
 
 def make(data: Path, out: Path, *, seed: int, teacher: str | None, tell: Tell) -> Trained:
     """Raises InvalidInput where `data` has no ratings or the teacher cannot be loaded."""
+    if teacher:
+        require(teacher, CLOSER_LAYERS)
     held = examples.rated(data, "calibration")
     learnt = examples.rated(data, "train") + examples.written(seed) + examples.plain(data, seed)
     learnt = [replace(one, text=as_read(one.text)) for one in learnt]

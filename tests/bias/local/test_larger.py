@@ -83,3 +83,16 @@ def test_what_it_cannot_be_made_of_is_refused(tmp_path: Path) -> None:
     transformers.DistilBertModel(config).save_pretrained(tmp_path / "other")
     with pytest.raises(InvalidInput, match="is a distilbert of 6 layers"):
         lower_layers(str(tmp_path / "other"), {}, 6)
+
+
+def test_training_says_so_before_it_reads_anything(tmp_path: Path) -> None:
+    from bias.local.training import make as train
+
+    def tell(*_: object) -> None:
+        raise AssertionError
+
+    for name, said in (("small", "is a bert of 3 layers"), ("none", "none cannot be loaded")):
+        if name == "small":
+            make(tmp_path / name, "bert")
+        with pytest.raises(InvalidInput, match=said):
+            train(tmp_path, tmp_path / "out", seed=0, teacher=str(tmp_path / name), tell=tell)
