@@ -72,6 +72,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
+        if error.response is not None:
+            error.response.close()  # a stream's connection would stay open, its body unread
         raise _of_status(error) from error
     except RequestException as error:
         raise KaggleAway(f"Kaggle does not answer ({type(error).__name__}).") from error
