@@ -11,7 +11,7 @@ from model_pipeline.store.connect import open_pool
 from model_pipeline.store.runs import PgRuns
 from tests.servers import kaggle_server
 from tests.servers.kaggle_account import KEY, OWNER, State
-from tests.training.kaggle.parts import QUICK
+from tests.training.kaggle.parts import QUICK, Seen
 from training.kaggle.client import Kaggle
 
 
@@ -32,3 +32,8 @@ def kaggle(account: State) -> Kaggle:
 def runs(database: str) -> Iterator[PgRuns]:
     with open_pool(database, min_size=1, max_size=4) as pool:
         yield PgRuns(pool)
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()

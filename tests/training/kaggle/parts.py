@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from training import manifest
 from training.config import FinetuneConfig
+from training.kaggle.collect import Collecting
 from training.kaggle.submit import Submission
 from training.kaggle.wire import Patience
 
@@ -86,3 +87,26 @@ def _script(said: tuple[str, ...], last: str) -> list[str]:
     lines = "\n".join(json.dumps(row) for row in rows)
     told = f"cat >> ../log.jsonl <<'END'\n{lines}\nEND\n" if rows else ""
     return ["sh", "-c", f"{told}{last}"]
+
+
+@dataclass
+class Seen:
+    """What was handed the results."""
+
+    told: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    tracked: list[Any] = field(default_factory=list)
+
+    def collecting(self, folder: Path, **more: Any) -> Collecting:
+        given = {
+            "score": lambda model, run: {"bleu_4": 0.25},
+            "track": lambda model, run, metrics: self.tracked.append(dict(metrics)),
+            "notify": lambda run: self.told.append(run.state),
+            "tell": self.lines.append,
+        }
+        return Collecting(folder / "collected", **{**given, **more})
+
+    @property
+    def told_but_running(self) -> list[str]:
+        """Whether a run is looked at while it runs is up to the machine."""
+        return [one for one in self.told if one != "running"]
